@@ -1,0 +1,33 @@
+"""What the Hugging Face libraries say when a hub cannot be reached or does not have a name, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from acclimate.errors import AcclimateError
+
+
+@contextmanager
+def reaching_hub(what: str, name: str, error_type: type[AcclimateError]) -> Iterator[None]:
+    """Turn a library's failure to load `what` ("model", "tokenizer", "data set") `name` into an `error_type`."""
+    try:
+        yield
+    except AcclimateError:
+        raise
+    except (OSError, ConnectionError, ValueError, RuntimeError) as error:
+        raise error_type(_explain(what, name, error)) from error
+
+
+def _explain(what: str, name: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if Path(name).exists():
+        return f"{what} {name} cannot be loaded: {reason}"
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        return f"{what} {name} cannot be loaded: there is no such folder"
+    return (
+        f"{what} {name!r} is no folder here, and the Hugging Face hub did not give it: {reason}\n"
+        "  Check the name and the connection; without one, give a folder saved by `save_pretrained`, or fill the hub's "
+        "cache beforehand with `hf download`. A private or gated repository needs `hf auth login`."
+    )
