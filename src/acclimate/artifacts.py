@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -147,13 +147,14 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def write_manifest(folder: Path, kind: str, content: Mapping[str, Any]) -> None:
-    """Write `folder/manifest.json`: `kind`, versions, the time, the sizes of the files beside it, and `content`."""
-    files = {
-        path.relative_to(folder).as_posix(): path.stat().st_size
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
+def write_manifest(folder: Path, kind: str, content: Mapping[str, Any], *, names: Iterable[str] | None = None) -> None:
+    """Write `folder/manifest.json`: `kind`, versions, the time, the sizes of its files, and `content`.
+
+    `names` are the files that belong to the artifact, relative to the folder; by default all that are there.
+    """
+    if names is None:
+        names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    files = {name: (folder / name).stat().st_size for name in sorted(names) if name != MANIFEST}
     manifest = {
         "kind": kind,
         "acclimate_version": __version__,

@@ -16,6 +16,8 @@ from pathlib import Path
 class AcclimateError(Exception):
     """Base of every error that a user can mend."""
 
+    exit_code = 2
+
 
 class RecipeError(AcclimateError):
     """A recipe, a setting or a command line that cannot be carried out. `problems` lists every mistake found."""
@@ -43,6 +45,14 @@ class ModelError(AcclimateError):
 
 class CheckpointError(AcclimateError):
     """A checkpoint that cannot be written, resumed from or compared with."""
+
+
+class Interrupted(AcclimateError):
+    """A job was asked to stop (SIGINT, SIGTERM), saved its work and stopped; the same command goes on with it."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        self.exit_code = 128 + signal_number
+        super().__init__(message)
 
 
 _DISK_ERRORS = {

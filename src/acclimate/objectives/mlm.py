@@ -1,0 +1,216 @@
+"""Masked language modeling (Devlin et al. 2019, arXiv:1810.04805), with dynamic masks (RoBERTa, Liu et al. 2019).
+
+15 % of a row's tokens are chosen; of those 80 % become the mask token, 10 % a random regular token, 10 % stay; the
+loss is on the chosen only. What is chosen together is the `unit`: a token, a whole word (Google's whole-word update;
+Cui et al. 2019, arXiv:1906.08101, for Chinese), or a span of words (SpanBERT, Joshi et al. 2020, arXiv:1907.10529).
+
+The budget is drawn per row and rounded at random, so that the rate holds on average; units are taken in random order
+until it is spent, and the one that would overrun it is taken with the probability that keeps the expected number of
+tokens exact. Rejected: skipping units that do not fit, as BERT's script does; it masks long words too seldom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from acclimate.errors import ModelError
+from acclimate.objectives.base import (
+    IGNORE,
+    PADDING_SEGMENT,
+    Batch,
+    Fields,
+    Objective,
+    Row,
+    TargetScores,
+    Vocabulary,
+    model_inputs,
+)
+from acclimate.recipe import Section
+
+# SpanBERT's span lengths in words: geometric with p = 0.2, cut at 10 (mean 3.8).
+MAX_SPAN = 10
+_GEOMETRIC = 0.2 * 0.8 ** np.arange(MAX_SPAN)
+SPAN_LENGTHS = _GEOMETRIC / _GEOMETRIC.sum()
+# How often a span that overlaps what is chosen, or runs over the end of its text, is drawn anew before it is cut.
+_SPAN_TRIES = 10
+
+
+class MaskedLanguageModelingSettings(Section):
+    """Options of `objective: {name: mlm}`.
+
+    Attributes:
+        mlm_probability: share of the tokens that are chosen.
+        unit: what is chosen together: "token", "word" or "span".
+        mask_replace_prob, random_replace_prob: shares of the chosen that become the mask token, or a random token;
+            the rest stays. For spans this is decided once per span.
+        masks_per_text: choose exactly so many units in every piece of text instead of a share, as for probes.
+    """
+
+    mlm_probability: float = Field(0.15, gt=0, lt=1)
+    unit: Literal["token", "word", "span"] = "token"
+    mask_replace_prob: float = Field(0.8, ge=0, le=1)
+    random_replace_prob: float = Field(0.1, ge=0, le=1)
+    masks_per_text: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.mask_replace_prob + self.random_replace_prob > 1:
+            raise ValueError("`mask_replace_prob` and `random_replace_prob` together exceed 1")
+        return self
+
+
+class MaskedLanguageModeling(Objective):
+    """Predict chosen tokens from both sides. See the module's text for the rule."""
+
+    name = "mlm"
+    summary = "masked tokens, whole words or spans, predicted from both sides"
+    paper = "Devlin et al. 2019 (arXiv:1810.04805); spans: Joshi et al. 2020 (arXiv:1907.10529)"
+    Settings = MaskedLanguageModelingSettings
+    families = ("encoder",)
+    auto_class = "AutoModelForMaskedLM"
+    parts = ("mlm",)
+
+    settings: MaskedLanguageModelingSettings
+    _PADDING: ClassVar[Mapping[str, int]] = {"labels": IGNORE, "segment_ids": PADDING_SEGMENT, "position_ids": 0}
+
+    def __init__(self, settings: Section, vocabulary: Vocabulary, *, max_length: int, seed: int) -> None:
+        super().__init__(settings, vocabulary, max_length=max_length, seed=seed)
+        if vocabulary.mask_id is None:
+            raise ModelError(
+                "`mlm` needs a mask token, and this tokenizer has none; use a masked language model's tokenizer "
+                "(BERT, RoBERTa, …), or give the tokenizer a `mask_token`"
+            )
+
+    def padding(self) -> Mapping[str, int]:
+        return {"input_ids": self.vocabulary.pad_id or 0, **self._PADDING}
+
+    def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
+        units = choose_units(row, self.settings, rng)
+        chosen = np.concatenate(units) if units else np.empty(0, dtype=np.int64)
+        # One draw decides a unit of a span, or each token by itself.
+        if self.settings.unit == "span":
+            draws = np.repeat(rng.random(len(units)), [len(unit) for unit in units])
+        else:
+            draws = rng.random(len(chosen))
+        masked = draws < self.settings.mask_replace_prob
+        replaced = ~masked & (draws < self.settings.mask_replace_prob + self.settings.random_replace_prob)
+        input_ids = row.input_ids.copy()
+        input_ids[chosen[masked]] = self.vocabulary.mask_id
+        input_ids[chosen[replaced]] = rng.choice(self.vocabulary.regular_ids, size=int(replaced.sum()))
+        labels = np.full(len(row), IGNORE, dtype=np.int64)
+        labels[chosen] = row.input_ids[chosen]
+        return {
+            "input_ids": input_ids,
+            "labels": labels,
+            "segment_ids": row.segment_ids,
+            "position_ids": row.position_ids,
+        }
+
+    def counts(self, batch: Batch) -> torch.Tensor:
+        return batch["labels"].ne(IGNORE).sum().double()[None]
+
+    def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
+        logits_BLV = model(**model_inputs(batch)).logits
+        rows_N, columns_N = batch["labels"].ne(IGNORE).nonzero(as_tuple=True)
+        logits_NV = logits_BLV[rows_N, columns_N].float()
+        labels_N = batch["labels"][rows_N, columns_N]
+        return (
+            TargetScores(
+                losses=F.cross_entropy(logits_NV, labels_N, reduction="none"),
+                correct=logits_NV.argmax(-1).eq(labels_N),
+                rows=rows_N,
+                segments=batch["segment_ids"][rows_N, columns_N],
+            ),
+        )
+
+
+def choose_units(
+    row: Row, settings: MaskedLanguageModelingSettings, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Which tokens of a row are predicted: a list of units, each the ascending positions of its tokens."""
+    if settings.masks_per_text is not None:
+        chosen = []
+        for segment in range(int(row.segment_ids[-1]) + 1 if len(row) else 0):
+            inside = row.segment_ids == segment
+            units = _units_at_random(row, inside & row.candidates, settings.unit, rng)
+            chosen += [unit for unit, _ in zip(units, range(settings.masks_per_text), strict=False)]
+        return chosen
+    num_candidates = int(row.candidates.sum())
+    if num_candidates == 0:
+        return []
+    budget = int(np.floor(settings.mlm_probability * num_candidates + rng.random()))
+    return _spend(max(budget, 1), _units_at_random(row, row.candidates, settings.unit, rng), rng)
+
+
+def _spend(
+    budget: int, units: Iterator[NDArray[np.int64]], rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Take units until the budget of tokens is spent; at least one."""
+    chosen: list[NDArray[np.int64]] = []
+    left = budget
+    for unit in units:
+        if len(unit) > left and chosen and rng.random() >= left / len(unit):
+            break
+        chosen.append(unit)
+        left -= len(unit)
+        if left <= 0:
+            break
+    return chosen
+
+
+def _units_at_random(
+    row: Row, candidates: NDArray[np.bool_], unit: str, rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """Every unit of a row in random order; units do not overlap."""
+    positions = np.flatnonzero(candidates)
+    if unit == "token":
+        for position in rng.permutation(positions):
+            yield np.array([position])
+        return
+    words = _words(row, positions)
+    if unit == "word":
+        for index in rng.permutation(len(words)):
+            yield words[index]
+        return
+    yield from _spans_at_random(row, words, rng)
+
+
+def _words(row: Row, positions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The candidates grouped into words: a word ends where the next starts, at a special token, and at its text's
+    end."""
+    if len(positions) == 0:
+        return []
+    begins = row.word_starts[positions].copy()
+    begins[1:] |= np.diff(positions) > 1
+    begins[1:] |= np.diff(row.segment_ids[positions]) > 0
+    return np.split(positions, np.flatnonzero(begins[1:]) + 1)
+
+
+def _spans_at_random(
+    row: Row, words: list[NDArray[np.int64]], rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """Spans of SpanBERT's lengths at random places, whole words, not overlapping; lastly the words left over."""
+    segments = [int(row.segment_ids[word[0]]) for word in words]
+    taken = np.zeros(len(words), dtype=bool)
+    while not taken.all():
+        length = int(rng.choice(MAX_SPAN, p=SPAN_LENGTHS)) + 1
+        for _ in range(_SPAN_TRIES):
+            start = int(rng.integers(len(words)))
+            end = start + length
+            if end <= len(words) and segments[start] == segments[end - 1] and not taken[start:end].any():
+                break
+        else:
+            # No room for a whole one: what fits, from a free word on.
+            start = int(rng.choice(np.flatnonzero(~taken)))
+            end = start + 1
+            while end < min(start + length, len(words)) and not taken[end] and segments[end] == segments[start]:
+                end += 1
+        taken[start:end] = True
+        yield np.concatenate(words[start:end])

@@ -1,0 +1,144 @@
+"""The `training:` section of a recipe: any field of `transformers.TrainingArguments`.
+
+The fields and their types are read off the installed `transformers`; the tables here say what we own ourselves, what
+old recipes may still call by its former name, and where our defaults differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from transformers import TrainingArguments
+
+from acclimate.recipe import unknown_key
+
+_AT_THE_TOP = "it stands at the top of the recipe: `{0}: …`, not under `training:`"
+_NO_EFFECT = "it has no effect here: evaluation scores the objective's own targets, not `compute_metrics`"
+
+# Fields of TrainingArguments that are not for recipes, and why.
+OWNED: Mapping[str, str] = {
+    "seed": _AT_THE_TOP.format("seed"),
+    "output_dir": _AT_THE_TOP.format("output_dir"),
+    "report_to": _AT_THE_TOP.format("report_to"),
+    "resume_from_checkpoint": _AT_THE_TOP.format("resume_from_checkpoint"),
+    "data_seed": "one `seed`, at the top of the recipe, keys every choice",
+    "remove_unused_columns": "examples have just the columns that the objective needs",
+    "label_smoothing_factor": "self-supervised objectives have no use for it",
+    "label_names": "the objective names its labels",
+    "include_for_metrics": _NO_EFFECT,
+    "batch_eval_metrics": _NO_EFFECT,
+    "prediction_loss_only": _NO_EFFECT,
+    "eval_accumulation_steps": _NO_EFFECT,
+    "eval_do_concat_batches": _NO_EFFECT,
+    "eval_use_gather_object": _NO_EFFECT,
+    "train_sampling_strategy": "rows are packed to one length, and their order is a function of the seed",
+    "length_column_name": "rows are packed to one length",
+    "dataloader_drop_last": "no example is dropped: rows run on across epochs",
+    "average_tokens_across_devices": "losses are always divided by the count of targets over all processes",
+    "accelerator_config": "batches are always split by process, and every process seeds its loaders alike",
+    "auto_find_batch_size": "the batch size is part of the recipe; set `per_device_train_batch_size`",
+    "ignore_data_skip": "resuming goes on with the next example at no cost",
+    "enable_jit_checkpoint": "SIGINT and SIGTERM save a checkpoint anyway",
+    "include_num_input_tokens_seen": "tokens seen are always counted",
+    "disable_tqdm": "progress is shown by the command line, and not at all from Python",
+    "push_to_hub": "push the finished run folder with `hf upload`",
+    "do_train": "use `acclimate pretrain`",
+    "do_eval": "use `acclimate evaluate`",
+    "do_predict": "use `acclimate fill`",
+    "local_rank": "the launcher sets it",
+}
+
+# What older recipes may say, and what to write now.
+RENAMED: Mapping[str, str] = {
+    "evaluation_strategy": "write `eval_strategy`",
+    "overwrite_output_dir": "leave it out; to train anew, remove the folder or choose another `output_dir`",
+    "no_cuda": "write `use_cpu: true`",
+    "use_mps_device": "leave it out; the device is found by itself",
+    "group_by_length": "leave it out; rows are packed to one length",
+    "warmup_ratio": "write `warmup_steps`; a value below 1 is a share of all steps",
+    "logging_dir": "set the environment variable TENSORBOARD_LOGGING_DIR",
+    "per_gpu_train_batch_size": "write `per_device_train_batch_size`",
+    "per_gpu_eval_batch_size": "write `per_device_eval_batch_size`",
+    "fp16_backend": "leave it out",
+    "fp16_opt_level": "leave it out",
+    "half_precision_backend": "leave it out",
+    "save_safetensors": "leave it out; weights are always saved as safetensors",
+    "evaluate_during_training": "write `eval_strategy: steps`",
+    "max_seq_length": "write `max_length` at the top of the recipe",
+    "batch_size": "write `per_device_train_batch_size`",
+    "epochs": "write `num_train_epochs`",
+    "num_epochs": "write `num_train_epochs`",
+    "lr": "write `learning_rate`",
+    "adafactor": "write `optim: adafactor`",
+    "split_batches": "leave it out; batches are always split by process",
+    "dispatch_batches": "leave it out; batches are always split by process",
+    "push_to_hub_model_id": "push the finished run folder with `hf upload`",
+}
+
+# Where our defaults differ from those of `transformers`.
+DEFAULTS: Mapping[str, Any] = {"logging_steps": 50}
+
+
+@cache
+def _fields() -> dict[str, Any]:
+    hints = typing.get_type_hints(TrainingArguments)
+    return {field.name: hints[field.name] for field in dataclasses.fields(TrainingArguments) if field.init}
+
+
+def check_training(values: Any, path: str = "training") -> list[str]:
+    """Every mistake in a `training:` section, each with its dotted path and how to mend it."""
+    if not isinstance(values, Mapping):
+        return [f"`{path}`: expected a mapping of TrainingArguments, such as `num_train_epochs: 3`"]
+    problems = [problem for name, value in values.items() if (problem := _check_field(path, str(name), value))]
+    if problems:
+        return problems
+    try:
+        _build(dict(values), Path("unused"), seed=0, report_to="none")
+    except (ValueError, TypeError, ImportError, RuntimeError) as error:
+        return [f"`{path}`: {error}"]
+    return []
+
+
+def _check_field(path: str, name: str, value: Any) -> str | None:
+    fields = _fields()
+    if name in OWNED:
+        return f"`{path}.{name}` is not a setting here: {OWNED[name]}"
+    if name not in fields:
+        return unknown_key(f"{path}.{name}", name, fields.keys() - OWNED.keys(), RENAMED)
+    try:
+        TypeAdapter(fields[name], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+    except ValidationError as error:
+        return f"`{path}.{name}`: {error.errors()[0]['msg']}, got {value!r}"
+    return None
+
+
+def training_arguments(values: Mapping[str, Any], output_dir: Path, *, seed: int, report_to: Any) -> TrainingArguments:
+    """The `TrainingArguments` that a checked `training:` section stands for."""
+    return _build(values, output_dir, seed=seed, report_to=report_to)
+
+
+def _build(values: Mapping[str, Any], output_dir: Path, *, seed: int, report_to: Any) -> TrainingArguments:
+    fields = _fields()
+    coerced = {
+        name: TypeAdapter(fields[name], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+        for name, value in values.items()
+    }
+    return TrainingArguments(
+        **{
+            **DEFAULTS,
+            "dataloader_pin_memory": torch.cuda.is_available(),
+            **coerced,
+            "output_dir": str(output_dir),
+            "seed": seed,
+            "report_to": report_to,
+            "remove_unused_columns": False,
+            "disable_tqdm": True,
+        }
+    )

@@ -1,0 +1,211 @@
+"""The Hugging Face `Trainer` with an objective plugged in.
+
+What differs from the stock Trainer, and why:
+
+- The loss is Σ over parts of weight · sum / count, where the counts are of the whole effective batch, over
+  accumulation steps and processes. So accumulation 1 and 4 give the same gradient; the stock Trainer's is inflated
+  for most masked-LM heads (transformers#47688).
+- Examples come from a stream that is a function of the seed (`stream.py`), and torch is reseeded for every
+  micro-step, so that dropout depends on neither loader workers nor evaluation, and a resumed run is the same run.
+- Checkpoints are written aside and renamed (`checkpoints.py`).
+- Evaluation asks a function given by the caller, which scores the held-out text exactly (no mean of batch means).
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+from transformers.trainer_utils import TrainOutput, rotate_checkpoints
+
+from acclimate.errors import writing_to
+from acclimate.objectives.base import Batch, Objective
+from acclimate.randomness import Purpose
+from acclimate.training.checkpoints import put_in_place, staging_folder
+from acclimate.training.stream import ExampleDataset, StreamSampler, TokenCounter
+
+EvaluateHeldOut = Callable[[PreTrainedModel], dict[str, float]]
+
+
+def global_batch_size(args: TrainingArguments) -> int:
+    """Examples per optimizer step, over all processes and accumulation steps."""
+    return int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
+
+
+def steps_for_epochs(num_rows: int, args: TrainingArguments) -> int:
+    """Optimizer steps for `num_train_epochs`; the last batch runs on into the next epoch where it has to."""
+    return max(1, math.ceil(num_rows * args.num_train_epochs / global_batch_size(args)))
+
+
+class ObjectiveTrainer(Trainer):  # type: ignore[misc]
+    """Trains a model by an `Objective`."""
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: TrainingArguments,
+        dataset: ExampleDataset,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        held_out: ExampleDataset | None = None,
+        evaluate_held_out: EvaluateHeldOut | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+    ) -> None:
+        """
+        Args:
+            model: prepared for packed rows where the dataset has them.
+            args: `max_steps` is set from `num_train_epochs` where it is not given.
+            dataset: what to train on.
+            tokenizer: saved beside the model.
+            held_out: held-out examples; must be given where `args.eval_strategy` is not "no".
+            evaluate_held_out: gives the metrics of a model on them, without prefix.
+        """
+        self.objective: Objective = dataset.objective
+        self._evaluate_held_out = evaluate_held_out
+        self._token_counter = TokenCounter(dataset.plan, args.seed)
+        self._micro_step = 0
+        self._saving = False
+        if args.max_steps <= 0:
+            args.max_steps = steps_for_epochs(len(dataset), args)
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=dataset,
+            eval_dataset=held_out,
+            processing_class=tokenizer,
+            data_collator=self.objective.collate,
+            callbacks=callbacks,
+        )
+        self.remove_callback(PrinterCallback)
+        self.num_rows = len(dataset)
+
+    # ---- order -------------------------------------------------------------------------------------------------
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> StreamSampler:
+        return StreamSampler(self.num_rows, global_batch_size(self.args), self.args.seed)
+
+    @property
+    def tokens_seen(self) -> int:
+        """Tokens trained on so far, padding not counted."""
+        return self._token_counter.upto(self.state.global_step * global_batch_size(self.args))
+
+    # ---- loss --------------------------------------------------------------------------------------------------
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
+    ) -> tuple[list[Batch], torch.Tensor]:
+        """The micro-batches of one optimizer step, and their counts of targets per part, over all processes: [P]."""
+        batches = [batch for batch, _ in zip(epoch_iterator, range(num_batches), strict=False)]
+        counts = torch.zeros(len(self.objective.parts), dtype=torch.float64)
+        for batch in batches:
+            counts += self.objective.counts(batch).cpu()
+        counts = counts.to(device, torch.float32 if device.type == "mps" else torch.float64)
+        if self.args.world_size > 1:
+            counts = self.accelerator.reduce(counts, reduction="sum")
+        self._micro_step = 0
+        return batches, counts
+
+    def training_step(
+        self, model: torch.nn.Module, inputs: Batch, num_items_in_batch: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        self._reseed()
+        self._micro_step += 1
+        loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+        return loss
+
+    def _reseed(self) -> None:
+        entropy = [
+            self.args.seed,
+            int(Purpose.DROPOUT),
+            self.state.global_step,
+            self._micro_step,
+            self.args.process_index,
+        ]
+        torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1))
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> Any:
+        """Σ over parts of weight · sum / count · processes: averaged over processes by DDP, this is the loss over the
+        whole effective batch."""
+        sums = self.objective.sums(model, inputs)
+        counts = self.objective.counts(inputs).to(sums.device) if num_items_in_batch is None else num_items_in_batch
+        weights = torch.tensor(self.objective.weights, dtype=sums.dtype, device=sums.device)
+        loss = (weights * sums / counts.clamp(min=1).to(sums.dtype)).sum() * self.accelerator.num_processes
+        return (loss, None) if return_outputs else loss
+
+    # ---- logs, evaluation, checkpoints -------------------------------------------------------------------------
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        # The Trainer's epochs are rounded up to whole batches; ours are passes over the rows.
+        self.state.epoch = self.state.global_step * global_batch_size(self.args) / self.num_rows
+        logs["tokens_seen"] = self.tokens_seen
+        super().log(logs, start_time)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        assert self._evaluate_held_out is not None, "eval_strategy needs held-out examples"
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self._evaluate_held_out(self.model).items()}
+        self.model.train()
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _get_output_dir(self, trial: Any) -> str:
+        run_folder = Path(super()._get_output_dir(trial))
+        return str(staging_folder(run_folder) if self._saving else run_folder)
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        run_folder = Path(self._get_output_dir(trial))
+        step = self.state.global_step
+        with writing_to(run_folder):
+            if self.args.should_save:
+                shutil.rmtree(staging_folder(run_folder), ignore_errors=True)
+            self.accelerator.wait_for_everyone()
+            self._saving = True
+            try:
+                super()._save_checkpoint(model, trial)
+            finally:
+                self._saving = False
+            self.accelerator.wait_for_everyone()
+            staged_best = str(staging_folder(run_folder) / f"checkpoint-{step}")
+            if self.state.best_model_checkpoint == staged_best:
+                self.state.best_model_checkpoint = str(run_folder / f"checkpoint-{step}")
+            if self.args.should_save:
+                self.state.save_to_json(str(Path(staged_best) / "trainer_state.json"))
+                put_in_place(run_folder, step)
+                rotate_checkpoints(
+                    output_dir=str(run_folder),
+                    save_total_limit=self.args.save_total_limit,
+                    best_model_checkpoint=self.state.best_model_checkpoint,
+                    use_mtime=False,
+                )
+            self.accelerator.wait_for_everyone()
+
+    def summary(self, output: TrainOutput) -> dict[str, float]:
+        """The figures that end a run, as people know them from Trainer, and the tokens seen."""
+        metrics = dict(output.metrics)
+        runtime = metrics.get("train_runtime", 0.0)
+        session_tokens = self.tokens_seen - self._token_counter.upto(
+            self._initial_global_step * global_batch_size(self.args)
+        )
+        return {
+            "global_step": output.global_step,
+            **metrics,
+            "tokens_seen": self.tokens_seen,
+            "train_tokens_per_second": session_tokens / runtime if runtime else 0.0,
+        }
