@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -128,8 +128,12 @@ class StopOnSignal(TrainerCallback):  # type: ignore[misc]
     def check(self, state: TrainerState, run_folder: Path) -> None:
         """Raise `Interrupted` where training stopped before its end because a signal came."""
         if self.received is not None and state.global_step < state.max_steps:
-            raise Interrupted(
-                f"stopped by {signal.Signals(self.received).name} at step {state.global_step} of {state.max_steps}; "
-                f"saved in {run_folder / f'checkpoint-{state.global_step}'}. The same command goes on from there.",
-                self.received,
+            self.interrupt(
+                f"stopped at step {state.global_step} of {state.max_steps}; saved in "
+                f"{run_folder / f'checkpoint-{state.global_step}'}. The same command goes on from there."
             )
+
+    def interrupt(self, text: str) -> NoReturn:
+        """Raise `Interrupted` for the signal that came."""
+        assert self.received is not None
+        raise Interrupted(f"{signal.Signals(self.received).name}: {text}", self.received)

@@ -1,0 +1,310 @@
+"""Before and after: a run's model and the one it started from, on the same stored masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from acclimate.corpus import Corpus, CorpusSettings, open_corpus
+from acclimate.errors import AcclimateError, CheckpointError, ModelError
+from acclimate.evaluation.general import general_corpus
+from acclimate.evaluation.settings import EvaluationSettings
+from acclimate.models.attention import can_pack, separate_segments
+from acclimate.models.loading import load_model
+from acclimate.models.settings import ModelSettings
+from acclimate.objectives import make_objective
+from acclimate.objectives.base import Objective
+from acclimate.progress import Listener, Silent
+from acclimate.recipe import validate
+from acclimate.scoring.bootstrap import Difference, paired_difference
+from acclimate.scoring.held_out import MASK_SEED, HeldOut, stored_held_out
+from acclimate.scoring.score import UnitScores, score
+from acclimate.tokens.cache import corpus_tokens
+from acclimate.tokens.tokenizers import load_tokenizer
+from acclimate.training.run_folder import RunFolder, open_run, write_evaluation
+
+# With fewer documents than this there is nothing to draw from; the bootstrap then draws rows.
+FEWEST_UNITS = 5
+
+
+@dataclass(frozen=True)
+class TextComparison:
+    """Before and after on one text.
+
+    Attributes:
+        before, after: mean loss per target (nats), perplexity and masked accuracy.
+        difference: after - before in the loss, with its 95 % interval.
+        num_targets, num_tokens: how much was scored.
+        num_units: how many documents (or blocks of lines, or rows) the bootstrap drew from.
+        unit: "document" or "row".
+    """
+
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    difference: Difference
+    num_targets: int
+    num_tokens: int
+    num_units: int
+    unit: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "before": dict(self.before),
+            "after": dict(self.after),
+            "difference": vars(self.difference),
+            "targets": self.num_targets,
+            "tokens": self.num_tokens,
+            "units": self.num_units,
+            "unit": self.unit,
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run gained and forgot.
+
+    Attributes:
+        run: the run's folder.
+        objective: its objective.
+        before: what the model before training was.
+        domain: on held-out documents; None where nothing was held out.
+        general: on general text; None where none was given.
+        claim: whether the differences may be called gain and forgetting.
+        notes: what the reader should know.
+    """
+
+    run: str
+    objective: str
+    before: str
+    domain: TextComparison | None
+    general: TextComparison | None
+    claim: bool
+    notes: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "run": self.run,
+            "objective": self.objective,
+            "before": self.before,
+            "domain": self.domain.to_json() if self.domain else None,
+            "general": self.general.to_json() if self.general else None,
+            "claim": self.claim,
+            "notes": list(self.notes),
+        }
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    general: str | Path | Mapping[str, Any] | CorpusSettings | None = None,
+    settings: EvaluationSettings | None = None,
+    listener: Listener | None = None,
+) -> Evaluation:
+    """Compare a finished run's model with the one that it started from.
+
+    Args:
+        run: the run's folder.
+        general: general text: a corpus folder, or anything that `corpus build` takes; default the recipe's.
+        settings: default the recipe's `evaluation:` section.
+        listener: hears progress.
+
+    Returns:
+        The figures; they are also kept in `RUN/evaluation/evaluation.json`.
+
+    Raises:
+        CheckpointError: the run is not finished, or what it started from is gone.
+    """
+    listener = listener or Silent()
+    opened = open_run(run)
+    recipe = opened.manifest["recipe"]
+    settings = settings or validate(EvaluationSettings, recipe["evaluation"], "the run's recipe", path="evaluation")
+    if general is not None:
+        settings = settings.model_copy(update={"general": _corpus_settings(general)})
+    texts = _texts(opened, settings, listener)
+    if not texts.sets:
+        result = _nothing_to_score(opened, texts.notes)
+    else:
+        result = _compare(opened, settings, texts, listener)
+    write_evaluation(opened, result.to_json())
+    return result
+
+
+def _corpus_settings(value: str | Path | Mapping[str, Any] | CorpusSettings) -> CorpusSettings:
+    if isinstance(value, CorpusSettings):
+        return value
+    data = {"path": str(value)} if isinstance(value, (str, Path)) else dict(value)
+    return validate(CorpusSettings, data, "the general text", path="general")
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The held-out examples of each text that there is ("domain", "general")."""
+
+    objective: Objective
+    tokenizer: PreTrainedTokenizerBase
+    sets: Mapping[str, HeldOut]
+    notes: tuple[str, ...]
+
+
+def _texts(run: RunFolder, settings: EvaluationSettings, listener: Listener) -> _Texts:
+    recipe = run.manifest["recipe"]
+    tokenizer = load_tokenizer(run.path)
+    objective = make_objective(
+        run.manifest["objective"]["name"],
+        run.manifest["objective"]["options"],
+        tokenizer,
+        max_length=recipe["max_length"],
+        seed=MASK_SEED,
+    )
+    corpora: dict[str, Corpus] = {"domain": _domain_corpus(run)}
+    if settings.general is not None:
+        corpora["general"] = general_corpus(settings.general, run.path / "evaluation" / "general-corpus", listener)
+    sets, notes = {}, []
+    for name, corpus in corpora.items():
+        store = corpus_tokens(corpus, "held_out", tokenizer, fallback=run.path)
+        if len(store) == 0:
+            notes.append(
+                f"{name}: nothing is held out of {corpus.folder}, since it has too few documents; there is no honest "
+                "figure for it"
+            )
+            continue
+        sets[name] = stored_held_out(
+            run.path / "evaluation" / f"{name}-examples",
+            objective,
+            store,
+            isolate=recipe["isolate"],
+            packed=run.manifest["tokens"]["packed"],
+            max_tokens=settings.max_tokens,
+        )
+    return _Texts(objective, tokenizer, sets, tuple(notes))
+
+
+def _domain_corpus(run: RunFolder) -> Corpus:
+    expected = run.manifest["corpus"]
+    try:
+        corpus = open_corpus(expected["path"])
+    except AcclimateError as error:
+        raise CheckpointError(f"the corpus that {run.path} was trained on cannot be opened: {error}") from error
+    if corpus.fingerprint != expected["fingerprint"]:
+        raise CheckpointError(
+            f"the corpus in {expected['path']} was rebuilt since {run.path} was trained on it, so that what is held "
+            "out now may have been trained on; train again, or build that corpus again from the same documents"
+        )
+    return corpus
+
+
+def _compare(run: RunFolder, settings: EvaluationSettings, texts: _Texts, listener: Listener) -> Evaluation:
+    before = _score_model(run, "before", texts, settings, listener)
+    after = _score_model(run, "after", texts, settings, listener)
+    comparisons = {
+        name: _comparison(before[name], after[name], held_out, settings) for name, held_out in texts.sets.items()
+    }
+    claim, reasons = claims(run.manifest)
+    rows = [
+        f"{name}: too few documents are held out to draw from; the interval is over rows, which may share documents"
+        for name, comparison in comparisons.items()
+        if comparison.unit == "row"
+    ]
+    return Evaluation(
+        run=str(run.path),
+        objective=texts.objective.name,
+        before=run.manifest["before"]["description"],
+        domain=comparisons.get("domain"),
+        general=comparisons.get("general"),
+        claim=claim,
+        notes=(*texts.notes, *rows, *reasons),
+    )
+
+
+def _nothing_to_score(run: RunFolder, notes: tuple[str, ...]) -> Evaluation:
+    return Evaluation(
+        run=str(run.path),
+        objective=run.manifest["objective"]["name"],
+        before=run.manifest["before"]["description"],
+        domain=None,
+        general=None,
+        claim=False,
+        notes=notes,
+    )
+
+
+def claims(manifest: Mapping[str, Any]) -> tuple[bool, tuple[str, ...]]:
+    """Whether a run's difference may be called a gain, and if not, why not."""
+    model = manifest["model"]
+    if model["from_scratch"]:
+        return False, ("the model started from random weights: the difference is all that it learned, no gain over a base",)
+    reasons = []
+    if model["new_parameters"] and not model["head_warmup"]:
+        reasons.append(
+            "the head was new and was not warmed up on general text, so that `before` is the head's ignorance: give "
+            "`evaluation.general` and train again for an honest comparison"
+        )
+    if model["added_tokens"]:
+        reasons.append(f"{model['added_tokens']} tokens were added to the vocabulary, which `before` had never seen")
+    return not reasons, tuple(reasons)
+
+
+
+
+def _score_model(
+    run: RunFolder, which: str, texts: _Texts, settings: EvaluationSettings, listener: Listener
+) -> dict[str, UnitScores]:
+    model = load_before(run, texts) if which == "before" else _load_after(run, texts)
+    if torch.cuda.is_available():
+        model.to("cuda")
+    if can_pack(model):
+        separate_segments(model)
+    scores = {}
+    for name, held_out in texts.sets.items():
+        (scores[name],) = score(
+            model,
+            texts.objective,
+            held_out,
+            batch_size=settings.batch_size,
+            by_row=held_out.num_units < FEWEST_UNITS,
+            stage=f"scoring {name} {which}",
+            listener=listener,
+        )
+    return scores
+
+
+def load_before(run: RunFolder, texts: _Texts) -> PreTrainedModel:
+    """The model that a run started from."""
+    before = run.manifest["before"]
+    values = dict(before["model"])
+    if before["folder"] is not None:
+        values = {"name": str(run.path / before["folder"])}
+    settings = ModelSettings(**values)
+    try:
+        loaded = load_model(settings, texts.objective.auto_class, texts.tokenizer, seed=run.manifest["recipe"]["seed"])
+    except ModelError as error:
+        raise CheckpointError(f"the model that {run.path} started from cannot be loaded: {error}") from error
+    return loaded.model
+
+
+def _load_after(run: RunFolder, texts: _Texts) -> PreTrainedModel:
+    settings = ModelSettings(name=str(run.path))
+    return load_model(settings, texts.objective.auto_class, texts.tokenizer, seed=0).model
+
+
+def _comparison(
+    before: UnitScores, after: UnitScores, held_out: HeldOut, settings: EvaluationSettings
+) -> TextComparison:
+    return TextComparison(
+        before=_measures(before),
+        after=_measures(after),
+        difference=paired_difference(before, after, resamples=settings.resamples),
+        num_targets=after.num_targets,
+        num_tokens=held_out.num_tokens,
+        num_units=len(after.counts),
+        unit="row" if held_out.num_units < FEWEST_UNITS else "document",
+    )
+
+
+def _measures(scores: UnitScores) -> dict[str, float]:
+    return {"loss": scores.loss, "perplexity": scores.perplexity, "accuracy": scores.accuracy}

@@ -1,0 +1,27 @@
+"""The `evaluation:` section of a recipe."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from acclimate.corpus import CorpusSettings
+from acclimate.recipe import Section
+
+
+class EvaluationSettings(Section):
+    """How a run is compared with the model that it started from.
+
+    Attributes:
+        general: text that must not be forgotten: a corpus folder, or anything that `corpus build` takes. Half of it is
+            scored; a fresh head is warmed up on the other half.
+        max_tokens: at most so many tokens of each text are scored, in rows chosen at random; None for all.
+        batch_size: rows per forward.
+        head_warmup_steps: at most so many steps to warm up a fresh head on general text; 0 for none.
+        resamples: draws of the bootstrap.
+    """
+
+    general: CorpusSettings | None = None
+    max_tokens: int | None = Field(200_000, ge=1)
+    batch_size: int = Field(32, ge=1)
+    head_warmup_steps: int = Field(1000, ge=0)
+    resamples: int = Field(10_000, ge=100)

@@ -1,0 +1,31 @@
+"""Where the token stores of a corpus lie: beside it, or with the run where the corpus cannot be written to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from acclimate.corpus import Corpus
+from acclimate.tokens.store import TokenStore, build_token_store
+from acclimate.tokens.tokenizers import tokenizer_fingerprint
+
+
+def corpus_tokens(
+    corpus: Corpus,
+    split: Literal["train", "held_out"],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    fallback: Path,
+    num_workers: int | None = None,
+) -> TokenStore:
+    """The token store of one split of a corpus: reused where it is up to date, built otherwise.
+
+    Args:
+        fallback: folder for stores where the corpus's own folder cannot be written to.
+    """
+    home = corpus.folder if os.access(corpus.folder, os.W_OK) else fallback
+    folder = home / "tokens" / f"{split}-{tokenizer_fingerprint(tokenizer)[:12]}"
+    return build_token_store(corpus, split, tokenizer, folder, num_workers=num_workers)
