@@ -1,0 +1,54 @@
+"""Tokens (floor 2): tokenizers, the token store with its word starts, and packing.
+
+Importing this package is light: names are looked up when first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acclimate.tokens.packing import Plan, pack
+    from acclimate.tokens.settings import TokenizerSettings
+    from acclimate.tokens.store import JOINT, WORD_START, TokenStore, build_token_store, open_token_store
+    from acclimate.tokens.tokenizers import Frame, load_tokenizer, text_frame, tokenizer_fingerprint
+    from acclimate.tokens.words import word_starts
+
+_HOMES = {
+    "Frame": "tokenizers",
+    "JOINT": "store",
+    "Plan": "packing",
+    "TokenStore": "store",
+    "TokenizerSettings": "settings",
+    "WORD_START": "store",
+    "build_token_store": "store",
+    "load_tokenizer": "tokenizers",
+    "open_token_store": "store",
+    "pack": "packing",
+    "text_frame": "tokenizers",
+    "tokenizer_fingerprint": "tokenizers",
+    "word_starts": "words",
+}
+
+__all__ = [  # noqa: RUF022
+    "Frame",
+    "JOINT",
+    "Plan",
+    "TokenStore",
+    "TokenizerSettings",
+    "WORD_START",
+    "build_token_store",
+    "load_tokenizer",
+    "open_token_store",
+    "pack",
+    "text_frame",
+    "tokenizer_fingerprint",
+    "word_starts",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

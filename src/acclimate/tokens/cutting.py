@@ -1,0 +1,152 @@
+"""Cuts: where a stretch of tokens is divided when it does not fit into a row.
+
+A cut falls on a word start within `WINDOW` tokens, as long as the room that it leaves is within the budget; parts have
+`MIN_PART` tokens or more where they can, since a shorter one has no context to be learnt from.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate.tokens.encoding import JOINT, WORD_START
+
+MIN_PART = 8
+WINDOW = 32
+
+Piece = tuple[int, int]
+
+
+@dataclass
+class Budget:
+    """How much room rows may leave: `slack` tokens at once, and `rate` more a row."""
+
+    rate: float
+    slack: float
+    rows: int = 0
+    spent: int = 0
+
+    def allows(self, room: int) -> bool:
+        """Whether the row that is being filled may be closed with `room` tokens left."""
+        return self.spent + room <= self.slack + self.rate * (self.rows + 1)
+
+    def close(self, room: int) -> None:
+        """Close a row."""
+        self.rows += 1
+        self.spent += room
+
+
+class Cutter:
+    """Cuts stretches for rows that hold `row_length` tokens, of which each piece's frame takes `frame_length`."""
+
+    def __init__(self, flags: npt.NDArray[np.uint8], row_length: int, frame_length: int) -> None:
+        self.flags = memoryview(np.ascontiguousarray(flags).data)  # one item is read far faster than from an array
+        self.row_length = row_length
+        self.frame_length = frame_length
+        self.capacity = row_length - frame_length
+        self.min_part = max(1, min(MIN_PART, self.capacity // 4))
+        self.window = min(WINDOW, self.capacity // 4)
+
+    def word_cut(self, cut: int, low: int) -> int:
+        """The last place not after `cut`, nor before `low` or the window, where a word starts; `cut` if there is none.
+
+        No part starts with a joint.
+        """
+        for place in range(cut, max(low, cut - self.window) - 1, -1):
+            if self.flags[place] & (WORD_START | JOINT) == WORD_START:
+                return place
+        return cut
+
+    def cut_long(self, stretches: Iterable[Piece], budget: Budget) -> tuple[list[Piece], list[Piece]]:
+        """Cut stretches that are longer than a row.
+
+        Returns:
+            pieces that fill a row each, and what is left: pieces that fit into a row, to be packed with others.
+        """
+        full: list[Piece] = []
+        left: list[Piece] = []
+        for first, end in stretches:
+            start = first
+            while end - start > self.capacity:
+                cut = start + self.capacity
+                if end - cut < self.min_part:
+                    cut = self.word_cut(end - self.min_part, start + 1)
+                    left.append((start, cut))
+                    start = cut
+                    break
+                place = self.word_cut(cut, start + 1)
+                if not budget.allows(cut - place):
+                    place = cut
+                budget.close(cut - place)
+                full.append((start, place))
+                start = place
+            left.append((start, end))
+        return full, left
+
+    def lay_down(self, items: Iterable[Piece], budget: Budget) -> list[list[Piece]]:
+        """Put items into rows one after the other, cut where a row ends, so that rows are full within the budget."""
+        queue = deque(items)
+        rows: list[list[Piece]] = []
+        while queue:
+            rows.append(self._fill_row(queue, budget))
+        return rows
+
+    def _fill_row(self, queue: deque[Piece], budget: Budget) -> list[Piece]:
+        """Fill one row from the head of `queue`; what is cut off goes back there."""
+        row = _Row(self.row_length)
+        cut_off: list[Piece] = []
+        while queue and row.room > self.frame_length:
+            start, end = queue.popleft()
+            if end - start + self.frame_length <= row.room:
+                take = self._fitting_part(start, end, row.room, budget, last=not queue)
+            else:
+                take = self._first_part(start, end, row.room, budget, last=not queue)
+            row.add(start, start + take, self.frame_length)
+            if start + take < end:
+                cut_off.append((start + take, end))
+            if row.room < self.frame_length + self.min_part and budget.allows(row.room):
+                break
+        queue.extendleft(reversed(cut_off))
+        budget.close(row.room)
+        return row.pieces
+
+    def _fitting_part(self, start: int, end: int, room: int, budget: Budget, *, last: bool) -> int:
+        """How much to take of an item that fits: all, unless too little room would be left to put anything into."""
+        length = end - start
+        after = room - length - self.frame_length
+        if last or after == 0 or after >= self.frame_length + self.min_part or budget.allows(after):
+            return length
+        give_up = max(self.min_part, self.frame_length + self.min_part - after)
+        if length - give_up >= self.min_part:
+            return self.word_cut(end - give_up, start + self.min_part) - start
+        if after <= self.frame_length and length > self.frame_length + 1 - after:
+            return length - (self.frame_length + 1 - after)
+        return length
+
+    def _first_part(self, start: int, end: int, room: int, budget: Budget, *, last: bool) -> int:
+        """How much to take of an item that does not fit."""
+        part = room - self.frame_length
+        missing = self.min_part - (end - start - part)
+        if missing > 0 and part - missing >= self.min_part and budget.allows(missing):
+            # What is left of the item would be too short; the row does without those tokens.
+            part -= missing
+        elif missing > 0 and not last and part - self.frame_length - self.min_part >= self.min_part:
+            # The same, but the room is needed: leave enough of it for the next item's first part.
+            part -= self.frame_length + self.min_part
+            return self.word_cut(start + part, start + self.min_part) - start
+        place = self.word_cut(start + part, start + min(self.min_part, part)) - start
+        return place if budget.allows(room - self.frame_length - place) else part
+
+
+@dataclass
+class _Row:
+    room: int
+    pieces: list[Piece] = field(default_factory=list)
+
+    def add(self, start: int, end: int, frame_length: int) -> None:
+        self.pieces.append((start, end))
+        self.room -= end - start + frame_length

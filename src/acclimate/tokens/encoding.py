@@ -1,0 +1,253 @@
+"""From documents to ids and flags, in parallel: the part of building a token store that takes time.
+
+Documents come in chunks; a chunk is encoded, its words are found and its joints put in by one worker process. What
+comes out depends on the documents and the tokenizer only, never on how many workers there were.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_all_start_methods, get_context
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from acclimate.errors import DataError
+from acclimate.tokens.tokenizers import Joints, encode_text, plain_tokenizer, text_joints
+from acclimate.tokens.words import batch_word_starts, token_bounds
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from acclimate.corpus import Document
+
+WORD_START = 1
+JOINT = 2
+
+# A chunk is closed when it has this many characters or documents: enough to be worth sending, little to keep.
+CHUNK_CHARACTERS = 1 << 19
+CHUNK_DOCUMENTS = 1 << 14
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive documents: their texts, and whether each is the last of its group."""
+
+    ids: list[str]
+    texts: list[str]
+    ends_group: list[bool]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A chunk as it goes into the store.
+
+    `ids` [t] and `flags` [t] uint8 hold the documents, each followed by its joint; `bounds` [d, 2] are the first
+    token and the end of each document within them.
+    """
+
+    document_ids: list[str]
+    ends_group: list[bool]
+    ids: npt.NDArray[np.integer[Any]]
+    flags: npt.NDArray[np.uint8]
+    bounds: npt.NDArray[np.int64]
+    num_characters: int
+    num_unknown: int
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What a worker needs: the backend's JSON, and what the tokenizer says around it."""
+
+    backend: str
+    joints: Joints
+    unk_token_id: int | None
+    dtype: str
+
+
+def id_dtype(num_ids: int) -> np.dtype[Any]:
+    """The type of stored ids for a vocabulary of `num_ids` (`len(tokenizer)`): 16 bits where they fit, else 32."""
+    return np.dtype("<u2") if num_ids <= 1 << 16 else np.dtype("<u4")
+
+
+def make_chunks(documents: Iterable[Document]) -> Iterator[Chunk]:
+    """Put documents together into chunks of about `CHUNK_CHARACTERS`, in order."""
+    chunk = Chunk([], [], [])
+    size = 0
+    group: str | None = None
+    for document in documents:
+        if chunk.ids:
+            chunk.ends_group.append(document.group != group)
+            if size >= CHUNK_CHARACTERS or len(chunk.ids) >= CHUNK_DOCUMENTS:
+                yield chunk
+                chunk, size = Chunk([], [], []), 0
+        chunk.ids.append(document.id)
+        chunk.texts.append(document.text)
+        size += len(document.text)
+        group = document.group
+    if chunk.ids:
+        chunk.ends_group.append(True)
+        yield chunk
+
+
+def encode_documents(
+    documents: Iterable[Document], tokenizer: PreTrainedTokenizerBase, num_workers: int | None = None
+) -> Iterator[Encoded]:
+    """Encode documents chunk by chunk, in order.
+
+    Args:
+        documents: consecutive ones with an equal `group` belong together.
+        tokenizer: a fast one works in `num_workers` processes; a slow (Python) one in this process, and has no words.
+        num_workers: processes; default one per available CPU, at most 8. A corpus of one chunk needs none.
+
+    Raises:
+        DataError: a worker process died.
+    """
+    chunks = make_chunks(documents)
+    dtype = id_dtype(len(tokenizer)).str
+    if not tokenizer.is_fast:
+        encode_slow = _slow_encoder(tokenizer, dtype)
+        yield from map(encode_slow, chunks)
+        return
+    settings = _Settings(tokenizer.backend_tokenizer.to_str(), text_joints(tokenizer), tokenizer.unk_token_id, dtype)
+    first = [chunk for _, chunk in zip(range(2), chunks, strict=False)]
+    workers = num_workers if num_workers is not None else min(_available_cpus(), 8)
+    if len(first) < 2 or workers < 2:
+        encode = _fast_encoder(settings)
+        yield from map(encode, first)
+        yield from map(encode, chunks)
+        return
+    yield from _encode_in_processes(_chain(first, chunks), settings, workers)
+
+
+def _chain(first: list[Chunk], rest: Iterator[Chunk]) -> Iterator[Chunk]:
+    while first:
+        yield first.pop(0)
+    yield from rest
+
+
+def _available_cpus() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _encode_in_processes(chunks: Iterator[Chunk], settings: _Settings, workers: int) -> Iterator[Encoded]:
+    """Encode in worker processes, results in order; at most two chunks a worker are under way."""
+    # fork, where there is one, needs no guard in the caller's script and shares what is loaded already.
+    context = get_context("fork" if "fork" in get_all_start_methods() else "spawn")
+    pending: deque[Future[Encoded]] = deque()
+    with _serial_tokenizers():
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(settings,))
+        try:
+            for chunk in chunks:
+                pending.append(pool.submit(_encode_in_worker, chunk))
+                if len(pending) >= 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a process that encoded documents died, most likely for want of memory; "
+                "try again with fewer of them (num_workers=1)"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _serial_tokenizers() -> Iterator[None]:
+    """One thread a process: we make the processes, and threads do not survive the fork."""
+    name = "TOKENIZERS_PARALLELISM"
+    before = os.environ.get(name)
+    os.environ[name] = "false"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
+
+
+_encode: Callable[[Chunk], Encoded] | None = None
+
+
+def _start_worker(settings: _Settings) -> None:
+    global _encode
+    _encode = _fast_encoder(settings)
+
+
+def _encode_in_worker(chunk: Chunk) -> Encoded:
+    assert _encode is not None, "the pool's initializer runs first"
+    return _encode(chunk)
+
+
+def _fast_encoder(settings: _Settings) -> Callable[[Chunk], Encoded]:
+    backend = plain_tokenizer(settings.backend)
+
+    def encode(chunk: Chunk) -> Encoded:
+        # One by one: `encode_batch` would start threads in this process, after which it should not fork.
+        encodings = [backend.encode(text, add_special_tokens=False) for text in chunk.texts]
+        ids = [np.array(encoding.ids, np.int64) for encoding in encodings]
+        starts, ends = token_bounds([encoding.offsets for encoding in encodings])
+        words = batch_word_starts(chunk.texts, starts, ends, _lengths(ids))
+        return _join(chunk, ids, words, settings.joints, settings.unk_token_id, settings.dtype)
+
+    return encode
+
+
+def _slow_encoder(tokenizer: PreTrainedTokenizerBase, dtype: str) -> Callable[[Chunk], Encoded]:
+    joints = text_joints(tokenizer)
+
+    def encode(chunk: Chunk) -> Encoded:
+        ids = [np.array(encode_text(tokenizer, text), np.int64) for text in chunk.texts]
+        words = np.ones(sum(map(len, ids)), np.bool_)
+        return _join(chunk, ids, words, joints, tokenizer.unk_token_id, dtype)
+
+    return encode
+
+
+def _lengths(arrays: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    return np.fromiter(map(len, arrays), np.int64, len(arrays))
+
+
+def _join(
+    chunk: Chunk,
+    ids: list[npt.NDArray[np.int64]],
+    words: npt.NDArray[np.bool_],
+    joints: Joints,
+    unk_token_id: int | None,
+    dtype: str,
+) -> Encoded:
+    """Put each document's joint behind it."""
+    after, within = np.array(joints.after, np.int64), np.array(joints.within, np.int64)
+    parts: list[npt.NDArray[np.int64]] = []
+    for document, ends in zip(ids, chunk.ends_group, strict=True):
+        parts += [document, after if ends else within]
+    lengths = _lengths(parts)
+    ends_of_parts = np.cumsum(lengths)
+    bounds = np.stack([(ends_of_parts - lengths)[::2], ends_of_parts[::2]], axis=1)
+    stream = np.concatenate(parts)
+
+    is_text = np.repeat(np.arange(len(parts)) % 2 == 0, lengths)
+    flags = np.full(len(stream), JOINT, np.uint8)
+    flags[is_text] = words * np.uint8(WORD_START)
+    # A joint is a word by itself: it never belongs to the word before it.
+    joint_starts = (ends_of_parts - lengths)[1::2][lengths[1::2] > 0]
+    flags[joint_starts] |= WORD_START
+    unknown = 0 if unk_token_id is None else sum(int((document == unk_token_id).sum()) for document in ids)
+    return Encoded(
+        chunk.ids,
+        chunk.ends_group,
+        stream.astype(dtype),
+        flags,
+        bounds,
+        num_characters=sum(map(len, chunk.texts)),
+        num_unknown=unknown,
+    )

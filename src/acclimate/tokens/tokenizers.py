@@ -1,0 +1,173 @@
+"""Tokenizers as this package uses them: loaded, fingerprinted, and asked how they frame and join texts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from acclimate.artifacts import fingerprint
+from acclimate.errors import ModelError
+from acclimate.hub import reaching_hub
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Encoded for the fingerprint: between two versions of a library the same files may give other ids. It has cases,
+# accents, digits, code, runs of blanks, Chinese, Japanese, Korean, Thai, Arabic, an emoji and a private-use character.
+_SAMPLE = (
+    "It's Naïve: 3.14 Übergrößen,\tif (x_1 != 42) {\n    return 'e\u0301';  }  <br/> https://example.org/a-b?c=%20\n"
+    "使用语言模型来预测下一个词。子曰：「學而時習之」 日本語のテキスト 한국어 ภาษาไทย العربية \U0001f600\ue000"
+)
+
+
+def load_tokenizer(name: str | Path, *, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """Load a tokenizer from a hub id or a folder.
+
+    Args:
+        name: hub id, or folder with a tokenizer saved by `save_pretrained` (a model's or a run's folder serves too).
+        revision: branch, tag or commit of the hub repository; default its main branch.
+
+    Raises:
+        ModelError: there is none, the hub is not reached, or a library to read it is missing.
+    """
+    from transformers import AutoTokenizer
+
+    name = str(name)
+    with reaching_hub("tokenizer", name, ModelError):
+        try:
+            return AutoTokenizer.from_pretrained(name, revision=revision)
+        except (ImportError, ValueError) as error:
+            if not _lacks_sentencepiece(error):
+                raise
+            raise ModelError(
+                f"tokenizer {name} is kept as a SentencePiece model, which needs libraries that are not installed; "
+                'install them with `pip install "acclimate[sentencepiece]"`'
+            ) from error
+
+
+def _lacks_sentencepiece(error: Exception) -> bool:
+    # Where `sentencepiece` or `protobuf` is missing, transformers tries tiktoken last and complains of that.
+    message = str(error).lower()
+    named = any(word in message for word in ("sentencepiece", "protobuf", "tiktoken"))
+    return named and not (_installed("sentencepiece") and _installed("google.protobuf"))
+
+
+def _installed(module: str) -> bool:
+    import importlib.util
+
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A digest of what decides a text's ids: vocabulary, merges, normaliser, added and special tokens, framing.
+
+    Truncation and padding, which a tokenizer keeps from its last call, are not part of it. The ids of a fixed sample
+    are, so that a change in the library that encodes is noticed too. The same in every process.
+    """
+    return fingerprint(
+        {
+            "backend": _backend_state(tokenizer),
+            "special_tokens": {key: str(value) for key, value in tokenizer.special_tokens_map.items()},
+            "special_ids": sorted(tokenizer.all_special_ids),
+            "sample": encode_text(tokenizer, _SAMPLE),
+            "frame": list(tokenizer("a")["input_ids"]),
+        }
+    )
+
+
+def _backend_state(tokenizer: PreTrainedTokenizerBase) -> Any:
+    if not tokenizer.is_fast:
+        return [type(tokenizer).__name__, tokenizer.get_vocab()]
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    return {**state, "truncation": None, "padding": None}
+
+
+def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """The ids of `text` alone: whole, without special tokens, and with `[MASK]` and the like in it as ordinary text."""
+    if tokenizer.is_fast:
+        return list(plain_backend(tokenizer).encode(text, add_special_tokens=False).ids)
+    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)["input_ids"])
+
+
+def plain_backend(tokenizer: PreTrainedTokenizerBase) -> Any:
+    """A copy of a fast tokenizer's `tokenizers.Tokenizer` that neither cuts nor pads, nor sees special tokens in a
+    text: a page that speaks of `[MASK]` gets the pieces of that word, not the mask token."""
+    return plain_tokenizer(tokenizer.backend_tokenizer.to_str())
+
+
+def plain_tokenizer(state: str) -> Any:
+    """`plain_backend` from the JSON of a `tokenizers.Tokenizer`."""
+    from tokenizers import Tokenizer
+
+    backend = Tokenizer.from_str(state)
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = True
+    return backend
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a tokenizer puts around one text: `[CLS] … [SEP]`, `<s> … </s>`, `… </s>`, or nothing."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """The number of tokens that it adds."""
+        return len(self.prefix) + len(self.suffix)
+
+
+def text_frame(tokenizer: PreTrainedTokenizerBase) -> Frame:
+    """How the tokenizer frames one text, found by encoding one with and without special tokens.
+
+    Raises:
+        ModelError: the tokenizer does not leave the text's own tokens together.
+    """
+    text = "a"
+    plain = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    framed = list(tokenizer(text)["input_ids"])
+    for first in range(len(framed) - len(plain) + 1):
+        if plain and framed[first : first + len(plain)] == plain:
+            return Frame(tuple(framed[:first]), tuple(framed[first + len(plain) :]))
+    raise ModelError(
+        f"the tokenizer {tokenizer.name_or_path or type(tokenizer).__name__} frames the text {text!r} as ids {framed}, "
+        f"in which its own ids {plain} do not occur; such a tokenizer cannot be used for pretraining"
+    )
+
+
+@dataclass(frozen=True)
+class Joints:
+    """What stands between texts in a token store.
+
+    `within` is put after a document whose successor belongs to the same group, `after` after a group's last one.
+    """
+
+    within: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+def text_joints(tokenizer: PreTrainedTokenizerBase) -> Joints:
+    """The tokenizer's newline between texts of one group where it has one, else its separator, which also ends groups.
+
+    The separator is `sep_token`, else `eos_token`, else nothing.
+    """
+    separator = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
+    after = () if separator is None else (separator,)
+    return Joints(within=_newline(tokenizer) or after, after=after)
+
+
+def _newline(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The ids that a newline between two words gets, empty where the tokenizer drops it or turns it into a blank."""
+    if not tokenizer.is_fast:
+        return ()
+    encoding = plain_backend(tokenizer).encode("a\na", add_special_tokens=False)
+    ids = tuple(token for token, bounds in zip(encoding.ids, encoding.offsets, strict=True) if tuple(bounds) == (1, 2))
+    if not ids or tokenizer.unk_token_id in ids or "\n" not in tokenizer.decode(list(ids)):
+        return ()
+    return ids
