@@ -1,0 +1,68 @@
+"""Readers: one file per format, and the one table that knows them all.
+
+A new format is a file with a function that yields the pieces of a file, and a row here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from acclimate.corpus.pieces import Piece, failed
+from acclimate.corpus.readers.base import COMPRESSIONS, UNREADABLE, Reader, SourceFile
+from acclimate.corpus.readers.json import read_json, read_jsonl
+from acclimate.corpus.readers.markdown import read_markdown
+from acclimate.corpus.readers.text import read_text
+from acclimate.corpus.settings import SourceSettings
+from acclimate.errors import DataError
+
+_RUNNING = frozenset({"line", "paragraph"})
+_ALL = frozenset({"auto", "file"}) | _RUNNING
+
+READERS: dict[str, Reader] = {
+    "text": Reader((".txt", ".text"), read_text, streams=_RUNNING, whole=True),
+    "markdown": Reader((".md", ".markdown", ".mdx"), read_markdown, whole=True),
+    "json": Reader((".json",), read_json),
+    "jsonl": Reader((".jsonl", ".ndjson"), read_jsonl, streams=_ALL),
+}
+_BY_SUFFIX = {suffix: name for name, reader in READERS.items() for suffix in reader.suffixes}
+SUFFIXES = tuple(_BY_SUFFIX)
+
+
+def reader_for(file: SourceFile, settings: SourceSettings) -> Reader:
+    """The reader of a file: by `format`, else by its suffix, else plain text."""
+    name = settings.format
+    if name == "auto":
+        name = _BY_SUFFIX.get(content_suffix(file.name)) or "text"
+    return READERS[name]
+
+
+def content_suffix(name: str) -> str:
+    """The suffix that tells the format: lower case, without that of a compression."""
+    path = PurePosixPath(name)
+    if path.suffix.lower() in COMPRESSIONS:
+        path = path.with_suffix("")
+    return path.suffix.lower()
+
+
+def read_file(file: SourceFile, settings: SourceSettings) -> Iterator[Piece]:
+    """The pieces of one file; what cannot be read is a piece with the reason.
+
+    Raises:
+        DataError: the file was named by the user and holds no documents.
+    """
+    found = 0
+    try:
+        for piece in reader_for(file, settings).read(file, settings):
+            found += 1
+            yield piece
+    except UnicodeError as error:
+        yield failed("undecodable_file", f"not {settings.encoding}: {error}")
+    except UNREADABLE as error:
+        yield failed("unreadable_file", str(error))
+    except DataError as error:
+        if file.named:
+            raise
+        piece = failed("no_text", str(error))
+        piece.documents = 0 if found else 1
+        yield piece

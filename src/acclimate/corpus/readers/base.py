@@ -1,0 +1,78 @@
+"""What a reader is, and how files are opened for one."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from acclimate.corpus.pieces import Piece
+from acclimate.corpus.settings import SourceSettings
+
+# What opening or decompressing a file may raise.
+UNREADABLE = (OSError, EOFError, zlib.error)
+COMPRESSIONS = (".gz", ".zst")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of a source.
+
+    Attributes:
+        path: where to open it.
+        name: its POSIX path relative to the source, which names its documents.
+        named: whether the user named it; a file that was merely found in a folder may turn out to hold no documents.
+    """
+
+    path: Path
+    name: str
+    named: bool = False
+
+    @contextmanager
+    def open_bytes(self) -> Iterator[BinaryIO]:
+        """The bytes, decompressed where the name ends in .gz or .zst."""
+        file: BinaryIO
+        if self.path.suffix == ".gz":
+            file = gzip.open(self.path, "rb")
+        elif self.path.suffix == ".zst":
+            import pyarrow as pa  # unlike `zstandard`, it tells a truncated stream from a whole one
+
+            file = pa.input_stream(self.path, compression="zstd")
+        else:
+            file = open(self.path, "rb")
+        with file:
+            yield file
+
+    @contextmanager
+    def open_text(self, encoding: str, newline: str, errors: str = "strict") -> Iterator[IO[str]]:
+        """The decoded text, line ends untranslated: `newline` says what ends a line, as in `open`."""
+        with self.open_bytes() as file, io.TextIOWrapper(file, encoding, errors, newline) as text:
+            yield text
+
+    def read_text(self, encoding: str) -> str:
+        """The whole decoded text, line ends untranslated."""
+        with self.open_text(encoding, "") as file:
+            return file.read()
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How one format is read.
+
+    Attributes:
+        suffixes: names that the format is recognised by, without those of compression.
+        read: yields the pieces of a file, in order. What it raises of `UNREADABLE` and `UnicodeDecodeError` goes to
+            the ledger.
+        streams: the units (`SourceSettings.unit`) for which it reads a file piece by piece, whatever the file's size.
+        whole: whether a file is one document unless lines or passages are asked for.
+    """
+
+    suffixes: tuple[str, ...]
+    read: Callable[[SourceFile, SourceSettings], Iterator[Piece]]
+    streams: frozenset[str] = frozenset()
+    whole: bool = False
