@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from acclimate.tokens.settings import TokenizerSettings
     from acclimate.tokens.store import JOINT, WORD_START, TokenStore, build_token_store, open_token_store
     from acclimate.tokens.tokenizers import Frame, load_tokenizer, text_frame, tokenizer_fingerprint
+    from acclimate.tokens.training import train_tokenizer
     from acclimate.tokens.words import word_starts
 
 _HOMES = {
@@ -28,10 +29,11 @@ _HOMES = {
     "pack": "packing",
     "text_frame": "tokenizers",
     "tokenizer_fingerprint": "tokenizers",
+    "train_tokenizer": "training",
     "word_starts": "words",
 }
 
-__all__ = [  # noqa: RUF022
+__all__ = [
     "Frame",
     "JOINT",
     "Plan",
@@ -44,6 +46,7 @@ __all__ = [  # noqa: RUF022
     "pack",
     "text_frame",
     "tokenizer_fingerprint",
+    "train_tokenizer",
     "word_starts",
 ]
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from transformers import PreTrainedTokenizerBase
-
-from acclimate.corpus import Corpus
 from acclimate.tokens.store import TokenStore, build_token_store
 from acclimate.tokens.tokenizers import tokenizer_fingerprint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from acclimate.corpus import Corpus
 
 
 def corpus_tokens(

@@ -21,6 +21,9 @@ _SAMPLE = (
     "使用语言模型来预测下一个词。子曰：「學而時習之」 日本語のテキスト 한국어 ภาษาไทย العربية \U0001f600\ue000"
 )
 
+# How the names of files that hold a tokenizer begin; `*.model` are SentencePiece's.
+_FILES = ("tokenizer", "vocab", "merges", "tekken", "bpe")
+
 
 def load_tokenizer(name: str | Path, *, revision: str | None = None) -> PreTrainedTokenizerBase:
     """Load a tokenizer from a hub id or a folder.
@@ -35,6 +38,13 @@ def load_tokenizer(name: str | Path, *, revision: str | None = None) -> PreTrain
     from transformers import AutoTokenizer
 
     name = str(name)
+    if Path(name).is_dir() and not any(
+        path.name.startswith(_FILES) or path.suffix == ".model" for path in Path(name).iterdir()
+    ):
+        raise ModelError(
+            f"{name} holds no tokenizer (no tokenizer.json, vocab.txt or the like); give a folder saved by "
+            "`save_pretrained`, or a hub id"
+        )
     with reaching_hub("tokenizer", name, ModelError):
         try:
             return AutoTokenizer.from_pretrained(name, revision=revision)
