@@ -16,7 +16,7 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from acclimate import __version__
 from acclimate.errors import ArtifactError, writing_to
@@ -46,20 +46,27 @@ def file_digest(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a file so that it is either the old one or the new one, never a part of it."""
+@contextmanager
+def writing_text(path: str | Path) -> Iterator[TextIO]:
+    """A text file to write to that is, for everybody else, the old one until it is whole."""
     path = Path(path)
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}{_PARTIAL}{os.getpid()}")
         try:
             with open(aside, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(aside, path)
         finally:
             aside.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file so that it is either the old one or the new one, never a part of it."""
+    with writing_text(path) as file:
+        file.write(text)
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -200,16 +200,17 @@ class _Build:
 
     def _divide(self, kept_path: Path) -> dict[str, dict[str, int]]:
         """Phase 2: write each kept document to its side, and name the groups."""
-        counts = {name: {"documents": 0, "characters": 0} for name in (TRAIN, HELD_OUT)}
+        counts: dict[str, dict[str, int]] = {name: {"documents": 0, "characters": 0} for name in (TRAIN, HELD_OUT)}
         groups = _Groups()
         with (
             TableWriter(self.staging / f"{TRAIN}.parquet", DOCUMENTS) as train,
             TableWriter(self.staging / f"{HELD_OUT}.parquet", DOCUMENTS) as held_out,
         ):
-            for document, text, metadata, unit, hashed, file in read_rows(kept_path, _KEPT.names):
+            rows = read_rows(kept_path, _KEPT.names)
+            for index, (document, text, metadata, unit, hashed, file) in enumerate(rows):
                 is_held_out = self.split.is_held_out(hashed, unit)
                 group = document if file is None else groups.name(file, is_held_out)
-                (held_out if is_held_out else train).write(document, text, group, metadata)
+                (held_out if is_held_out else train).write(document, text, group, metadata, index)
                 count = counts[HELD_OUT if is_held_out else TRAIN]
                 count["documents"] += 1
                 count["characters"] += len(text)

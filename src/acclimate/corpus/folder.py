@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +13,15 @@ from typing import Any, Literal
 from acclimate.artifacts import read_manifest
 from acclimate.corpus.document import Document
 from acclimate.corpus.ledger import Ledger
-from acclimate.corpus.storage import DROPPED, read_documents, read_rows
+from acclimate.corpus.storage import DROPPED, read_documents, read_numbered, read_rows
 
 KIND = "corpus"
 DROPPED_FILE = "dropped.parquet"
 FORMAT_VERSION = 1
-TRAIN, HELD_OUT = "train", "held_out"
 SplitName = Literal["train", "held_out"]
+ExportFormat = Literal["json", "jsonl", "txt"]
+TRAIN: SplitName = "train"
+HELD_OUT: SplitName = "held_out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,11 @@ class Corpus:
         """The documents of a split in their original order, streamed."""
         return read_documents(self.folder / f"{_known(split)}.parquet")
 
+    def all_documents(self) -> Iterator[Document]:
+        """The documents of both splits, in their original order, streamed."""
+        splits = [read_numbered(self.folder / f"{name}.parquet") for name in (TRAIN, HELD_OUT)]
+        return (document for _, document in heapq.merge(*splits, key=operator.itemgetter(0)))
+
     def num_documents(self, split: SplitName = TRAIN) -> int:
         """Number of documents in a split."""
         return int(self.manifest["splits"][_known(split)]["documents"])
@@ -72,6 +81,12 @@ class Corpus:
         """What was left out as a whole, in order, streamed."""
         for row in read_rows(self.folder / DROPPED_FILE, DROPPED.names):
             yield DroppedDocument(*row)
+
+    def export(self, path: str | Path, format: ExportFormat, split: SplitName | Literal["all"] = "all") -> int:
+        """Write the texts to a file, as `acclimate.corpus.export.export_corpus` does; returns their number."""
+        from acclimate.corpus.export import export_corpus
+
+        return export_corpus(self, path, format, split)
 
     def head(self, number: int, split: SplitName = TRAIN) -> list[Document]:
         """The first documents of a split."""

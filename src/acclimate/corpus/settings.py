@@ -113,7 +113,7 @@ class SourceSettings(Section):
         if self.git:
             return "git"
         path = self.path or ""
-        if self.dataset or self.format == "dataset" or path.startswith(HUB) or _is_saved_dataset(path):
+        if self.dataset or self.format == "dataset" or path.startswith(HUB) or is_saved_dataset(path):
             return "dataset"
         return "git" if _GIT_URL.match(path) else "files"
 
@@ -130,7 +130,7 @@ class SourceSettings(Section):
         return [self.glob] if isinstance(self.glob, str) else list(self.glob)
 
 
-def _is_saved_dataset(path: str) -> bool:
+def is_saved_dataset(path: str) -> bool:
     """Whether a folder was made by `save_to_disk` of a data set, or of several splits together."""
     folder = Path(path)
     return (folder / "dataset_dict.json").is_file() or (

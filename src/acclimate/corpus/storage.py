@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 from acclimate.corpus.document import Document
 from acclimate.errors import ArtifactError
 
-DOCUMENTS = pa.schema([("id", pa.string()), ("text", pa.string()), ("group", pa.string()), ("metadata", pa.string())])
-DROPPED = pa.schema(
+# `index` is the document's number in the whole corpus, so that the original order can be restored.
+DOCUMENTS = pa.schema(
     [
         ("id", pa.string()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-        ("characters", pa.int64()),
         ("text", pa.string()),
+        ("group", pa.string()),
+        ("metadata", pa.string()),
+        ("index", pa.int64()),
     ]
 )
 _ROWS = 20_000
@@ -92,5 +92,11 @@ def dump_metadata(metadata: dict[str, Any]) -> str:
 
 def read_documents(path: Path) -> Iterator[Document]:
     """The documents of a Parquet file, in order."""
-    for name, text, group, metadata in read_rows(path, DOCUMENTS.names):
-        yield Document(name, text, group, json.loads(metadata) if metadata != "{}" else {})
+    for _, document in read_numbered(path):
+        yield document
+
+
+def read_numbered(path: Path) -> Iterator[tuple[int, Document]]:
+    """The documents of a Parquet file, each with its number in the whole corpus, in order."""
+    for name, text, group, metadata, index in read_rows(path, DOCUMENTS.names):
+        yield index, Document(name, text, group, json.loads(metadata) if metadata != "{}" else {})

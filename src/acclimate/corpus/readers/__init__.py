@@ -31,10 +31,9 @@ SUFFIXES = tuple(_BY_SUFFIX)
 
 def reader_for(file: SourceFile, settings: SourceSettings) -> Reader:
     """The reader of a file: by `format`, else by its suffix, else plain text."""
-    name = settings.format
-    if name == "auto":
-        name = _BY_SUFFIX.get(content_suffix(file.name)) or "text"
-    return READERS[name]
+    if settings.format != "auto":
+        return READERS[settings.format]
+    return READERS[_BY_SUFFIX.get(content_suffix(file.name), "text")]
 
 
 def content_suffix(name: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, cast
 
 from acclimate.corpus.pieces import Piece
 from acclimate.corpus.settings import SourceSettings
@@ -33,20 +33,15 @@ class SourceFile:
     name: str
     named: bool = False
 
-    @contextmanager
-    def open_bytes(self) -> Iterator[BinaryIO]:
+    def open_bytes(self) -> IO[bytes]:
         """The bytes, decompressed where the name ends in .gz or .zst."""
-        file: BinaryIO
-        if self.path.suffix == ".gz":
-            file = gzip.open(self.path, "rb")
-        elif self.path.suffix == ".zst":
+        if self.name.endswith(".gz"):
+            return cast(IO[bytes], gzip.open(self.path, "rb"))
+        if self.name.endswith(".zst"):
             import pyarrow as pa  # unlike `zstandard`, it tells a truncated stream from a whole one
 
-            file = pa.input_stream(self.path, compression="zstd")
-        else:
-            file = open(self.path, "rb")
-        with file:
-            yield file
+            return cast(IO[bytes], pa.input_stream(self.path, compression="zstd"))
+        return open(self.path, "rb")
 
     @contextmanager
     def open_text(self, encoding: str, newline: str, errors: str = "strict") -> Iterator[IO[str]]:

@@ -43,7 +43,37 @@ _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]
 _TAG_NAME = re.compile(r"</?\s*([A-Za-z][\w-]*)")
 # Elements that stand within a word or sentence; any other one keeps what is around it apart.
 _INLINE_ELEMENTS = frozenset(
-    ["a", "abbr", "b", "bdi", "bdo", "cite", "code", "del", "dfn", "em", "font", "i", "ins", "kbd", "mark", "q", "ruby", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "tt", "u", "var", "wbr"]
+    [
+        "a",
+        "abbr",
+        "b",
+        "bdi",
+        "bdo",
+        "cite",
+        "code",
+        "del",
+        "dfn",
+        "em",
+        "font",
+        "i",
+        "ins",
+        "kbd",
+        "mark",
+        "q",
+        "ruby",
+        "s",
+        "samp",
+        "small",
+        "span",
+        "strike",
+        "strong",
+        "sub",
+        "sup",
+        "tt",
+        "u",
+        "var",
+        "wbr",
+    ]
 )
 
 
@@ -276,12 +306,10 @@ class _Inline:
             yield start, end
             return
         first = start
-        for index in range(start + 1, end):
-            if at[index] != at[index - 1] + 1 or at[index - 1] < 0 or at[index] < 0:
-                if (at[index] < 0) != (at[index - 1] < 0) or at[index] >= 0:
-                    yield first, index
-                    first = index
-        yield first, end
+        for index in range(start + 1, end + 1):
+            if index == end or at[index] != (at[index - 1] + 1 if at[index - 1] >= 0 else -1):
+                yield first, index
+                first = index
 
     def write(self, tokens: list[Token], start: int = 0) -> int:
         """Write the tokens of inline content from `start` on; returns where they end."""

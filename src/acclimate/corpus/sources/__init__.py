@@ -8,10 +8,14 @@ from pathlib import Path
 
 from acclimate.corpus.settings import Kind, SourceSettings
 from acclimate.corpus.sources.base import Source
+from acclimate.corpus.sources.dataset import DatasetSource
 from acclimate.corpus.sources.files import FilesSource
+from acclimate.corpus.sources.git import GitSource
 
 SOURCES: dict[Kind, Callable[[SourceSettings, Path | None], Source]] = {
     "files": FilesSource,
+    "git": GitSource,
+    "dataset": DatasetSource,
 }
 
 

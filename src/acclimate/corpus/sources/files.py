@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -56,7 +56,7 @@ class FilesSource:
         self.label = printable(os.path.basename(os.path.abspath(base))) or "files"
         self._files = find_files(Path(base), patterns, settings, self.notes, exclude)
         if not self._files:
-            raise SourceError(_nothing_found(path, settings, self.notes))
+            raise SourceError(nothing_found(path, settings, self.notes))
 
     def fingerprint(self) -> Any:
         """Names and content digests; a file that cannot be read has none."""
@@ -71,16 +71,36 @@ def find_files(
     base: Path, patterns: list[str], settings: SourceSettings, notes: Notes, exclude: Path | None = None
 ) -> list[SourceFile]:
     """The files below `base` that match a pattern, or without patterns those that a reader exists for, by name."""
-    wanted = compile_globs(patterns) if patterns else None
-    hidden = any(part.startswith(".") for pattern in patterns for part in pattern.split("/") if part.strip("."))
     found = []
-    for path in _walk(base, settings.recursive, hidden, notes, exclude):
+    for path in _walk(base, settings.recursive, _mean_hidden(patterns), notes, exclude):
         name = path.relative_to(base).as_posix()
-        if wanted.fullmatch(name) if wanted else _has_reader(name, settings):
+        if _matches(name, patterns, settings):
             found.append(SourceFile(path, printable(name)))
         else:
-            notes.skipped[_kind_of(name)] += 1
+            notes.skipped[kind_of(name)] += 1
     return sorted(found, key=lambda file: file.name)
+
+
+def is_wanted(name: str, settings: SourceSettings) -> bool:
+    """Whether a file with this path relative to its source is to be read, as far as `glob` and `recursive` say."""
+    folders = name.split("/")[:-1]
+    if folders and not settings.recursive:
+        return False
+    if any(folder.startswith(".") for folder in folders) and not _mean_hidden(settings.globs):
+        return False
+    return _matches(name, settings.globs, settings)
+
+
+def _mean_hidden(patterns: list[str]) -> bool:
+    return any(part.startswith(".") for pattern in patterns for part in pattern.split("/") if part.strip("."))
+
+
+def _matches(name: str, patterns: list[str], settings: SourceSettings) -> bool:
+    if patterns:
+        return compile_globs(tuple(patterns)).fullmatch(name) is not None
+    if PurePosixPath(name).name.startswith("."):
+        return False
+    return settings.format != "auto" or content_suffix(name) in SUFFIXES
 
 
 def _walk(base: Path, recursive: bool, hidden: bool, notes: Notes, exclude: Path | None) -> Iterator[Path]:
@@ -113,13 +133,8 @@ def _walk(base: Path, recursive: bool, hidden: bool, notes: Notes, exclude: Path
                 notes.skipped["no regular file"] += 1
 
 
-def _has_reader(name: str, settings: SourceSettings) -> bool:
-    if PurePosixPath(name).name.startswith("."):
-        return False
-    return settings.format != "auto" or content_suffix(name) in SUFFIXES
-
-
-def _kind_of(name: str) -> str:
+def kind_of(name: str) -> str:
+    """What a file that is passed over is counted as: its suffix."""
     return content_suffix(name) or "no suffix"
 
 
@@ -136,28 +151,25 @@ def _digest(path: Path) -> str | None:
 
 
 def _what_is_there(path: str) -> str:
-    if os.path.lexists(path):
-        return " that could be read; it is a broken link, or no regular file"
-    parent = os.path.dirname(os.path.abspath(path))
+    """Why a path leads nowhere: how far it can be followed."""
     if path.startswith("~"):
-        return "; `~` is not expanded here, write the whole path"
+        return "; ~ is not expanded here, write the whole path"
+    if os.path.lexists(path):
+        return " that could be read: it is a broken link, or no regular file"
+    parent = os.path.dirname(os.path.abspath(path))
     while not os.path.isdir(parent):
         parent = os.path.dirname(parent)
-    return (
-        f" (looked in {parent})"
-        if parent == os.path.dirname(os.path.abspath(path))
-        else f"; {parent} is as far as the path leads"
-    )
+    return f"; the path can be followed to {parent}"
 
 
-def _nothing_found(path: str, settings: SourceSettings, notes: Notes) -> str:
-    wanted = (
-        f"that matches {', '.join(settings.globs)}"
-        if settings.globs
-        else f"with a suffix that a reader exists for ({', '.join(SUFFIXES)})"
-    )
-    if has_magic(path) and not os.path.isdir(path):
+def nothing_found(path: str, settings: SourceSettings, notes: Notes) -> str:
+    """The sentence that tells of a source without a file to read."""
+    if settings.globs:
+        wanted = f"that matches {', '.join(settings.globs)}"
+    elif settings.kind == "files" and has_magic(path) and not os.path.isdir(path):
         wanted = "that matches"
+    else:
+        wanted = f"with a suffix that a reader exists for ({', '.join(SUFFIXES)})"
     there = ", ".join(f"{count} × {kind}" for kind, count in notes.skipped.most_common(8))
     return f"{path}: no file {wanted}; passed over: {there or 'nothing'}. Other files can be read with glob or format"
 
@@ -165,12 +177,11 @@ def _nothing_found(path: str, settings: SourceSettings, notes: Notes) -> str:
 # --- reading -----------------------------------------------------------------------------------------------------
 
 
-def read_files(files: list[SourceFile], settings: SourceSettings, num_workers: int) -> Iterator[tuple[str, Piece]]:
+def read_files(files: Sequence[SourceFile], settings: SourceSettings, num_workers: int) -> Iterator[tuple[str, Piece]]:
     """The pieces of the files, each with its file's name, cut to `split` and `limit`."""
     part = _part(settings)
-    if _one_piece_each(files, settings):  # units are known without reading
-        start, stop = part.bounds(len(files))
-        yield from _read_all(files[start:stop][: settings.limit], settings, num_workers)
+    if are_units(files, settings):
+        yield from _read_all(select_files(files, settings), settings, num_workers)
         return
     total = None
     if part.needs_total:
@@ -205,11 +216,18 @@ def _between(pieces: Iterator[tuple[str, Piece]], start: int, stop: int | None) 
             return
 
 
-def _one_piece_each(files: list[SourceFile], settings: SourceSettings) -> bool:
+def are_units(files: Sequence[SourceFile], settings: SourceSettings) -> bool:
+    """Whether each file is one document, so that parts of the source can be told without reading it."""
     return settings.unit in ("auto", "file") and all(reader_for(file, settings).whole for file in files)
 
 
-def _read_all(files: list[SourceFile], settings: SourceSettings, num_workers: int) -> Iterator[tuple[str, Piece]]:
+def select_files(files: Sequence[SourceFile], settings: SourceSettings) -> Sequence[SourceFile]:
+    """The files that `split` and `limit` leave, where each is one document."""
+    start, stop = _part(settings).bounds(len(files))
+    return files[start:stop][: settings.limit]
+
+
+def _read_all(files: Sequence[SourceFile], settings: SourceSettings, num_workers: int) -> Iterator[tuple[str, Piece]]:
     """Small files in batches, by processes; large ones that can be streamed, here, piece by piece."""
     if sum(map(_size, files)) < _WORTH_WORKERS:
         num_workers = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from functools import cache
 
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -21,7 +21,8 @@ def split_base(pattern: str) -> tuple[str, str]:
     return base or ("/" if pattern.startswith("/") else "."), "/".join(parts[first:])
 
 
-def compile_globs(patterns: Sequence[str]) -> re.Pattern[str]:
+@cache
+def compile_globs(patterns: tuple[str, ...]) -> re.Pattern[str]:
     """An expression that matches the POSIX paths, relative to the root, which any of the patterns means.
 
     `*` and `?` stay within a folder, `**` crosses folders, `[a-z]` is one of a set. A pattern without a slash, but for
