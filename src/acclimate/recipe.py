@@ -12,12 +12,12 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from acclimate.errors import RecipeError
 
@@ -33,6 +33,11 @@ class Section(BaseModel):
 
     SHORTHAND: ClassVar[str | None] = None
     RENAMED: ClassVar[Mapping[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out_shorthand(cls, value: Any) -> Any:
+        return expand_shorthand(cls, value)
 
 
 S = TypeVar("S", bound=Section)
@@ -56,7 +61,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise RecipeError(f"recipe {path} is not valid YAML: {error}") from error
     if not isinstance(data, dict):
-        raise RecipeError(f"recipe {path} must be a mapping of settings, such as `model: google-bert/bert-base-uncased`")
+        raise RecipeError(
+            f"recipe {path} must be a mapping of settings, such as `model: google-bert/bert-base-uncased`"
+        )
     return data
 
 
@@ -68,7 +75,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -104,7 +113,7 @@ def apply_overrides(data: Mapping[str, Any], overrides: Mapping[str, Any], schem
 
     A shorthand on the way (`objective: mlm` under `objective.unit=word`) is written out first.
     """
-    result = _copy(data)
+    result: dict[str, Any] = _copy(data)
     for path, value in overrides.items():
         keys = path.split(".")
         node: dict[str, Any] = result
@@ -145,6 +154,12 @@ def expand_shorthand(section: type[Section], value: Any) -> Any:
     return value
 
 
+def raise_problems(where: str, problems: Sequence[str]) -> None:
+    """Raise a `RecipeError` that lists all problems, if there are any."""
+    if problems:
+        raise RecipeError(f"{where} has {len(problems)} mistake{'s' if len(problems) > 1 else ''}:", problems)
+
+
 def validate(schema: type[S], data: Mapping[str, Any], where: str, *, path: str = "") -> S:
     """Check `data` against `schema`.
 
@@ -157,23 +172,24 @@ def validate(schema: type[S], data: Mapping[str, Any], where: str, *, path: str 
     Raises:
         RecipeError: lists every mistake with its dotted path and, for unknown keys, the nearest known one.
     """
-    problems = list(check(schema, data, path))
-    if problems:
-        raise RecipeError(f"{where} has {len(problems)} mistake{'s' if len(problems) > 1 else ''}:", problems)
+    raise_problems(where, check(schema, data, path))
     return schema.model_validate(data)
 
 
-def check(schema: type[Section], data: Any, path: str = "") -> list[str]:
-    """Every mistake in `data`, each as `dotted.path: what is wrong and how to mend it`."""
+def check(schema: type[Section], data: Any, path: str = "", *, places: Mapping[str, str] | None = None) -> list[str]:
+    """Every mistake in `data`, each as `dotted.path: what is wrong and how to mend it`.
+
+    `places` says of keys that `schema` cannot know where they belong: {"max_steps": "training.max_steps"}.
+    """
     try:
         schema.model_validate(data)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        return list(dict.fromkeys(_problem(schema, detail, path) for detail in details))
+        return list(dict.fromkeys(_problem(schema, detail, path, places or {}) for detail in details))
     return []
 
 
-def _problem(schema: type[Section], detail: Any, prefix: str) -> str:
+def _problem(schema: type[Section], detail: Any, prefix: str, places: Mapping[str, str]) -> str:
     location = [str(part) for part in detail["loc"]]
     section = schema
     named: list[str] = []
@@ -187,7 +203,8 @@ def _problem(schema: type[Section], detail: Any, prefix: str) -> str:
         named.append(location[-1])
     dotted = ".".join([*([prefix] if prefix else []), *named])
     if detail["type"] == "extra_forbidden":
-        return unknown_key(dotted, location[-1], section.model_fields, section.RENAMED, schema)
+        known = {key: place for place in _paths(schema) if (key := place.rpartition(".")[2])}
+        return unknown_key(dotted, location[-1], section.model_fields, section.RENAMED, {**known, **places})
     if detail["type"] == "missing":
         return f"`{dotted}` is missing"
     message = str(detail["msg"]).removeprefix("Value error, ")
@@ -195,15 +212,14 @@ def _problem(schema: type[Section], detail: Any, prefix: str) -> str:
 
 
 def unknown_key(
-    dotted: str, key: str, known: typing.Iterable[str], renamed: Mapping[str, str], root: type[Section] | None = None
+    dotted: str, key: str, known: Iterable[str], renamed: Mapping[str, str], places: Mapping[str, str] | None = None
 ) -> str:
     """The sentence that tells of an unknown key: its new name, the nearest known one, or where the key belongs."""
     if key in renamed:
         return f"`{dotted}` is not a setting here: {renamed[key]}"
-    if root is not None:
-        elsewhere = [path for path in _paths(root) if path.rpartition(".")[2] == key and path != dotted]
-        if elsewhere:
-            return f"unknown key `{dotted}`; `{key}` belongs at `{elsewhere[0]}`"
+    place = (places or {}).get(key)
+    if place is not None and place != dotted:
+        return f"unknown key `{dotted}`; `{key}` belongs at `{place}`"
     prefix = dotted[: len(dotted) - len(key)]
     near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
     if near:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from acclimate.corpus import Corpus, CorpusSettings, open_corpus
+from acclimate.corpus import Corpus, open_corpus
 from acclimate.errors import AcclimateError, CheckpointError, ModelError
 from acclimate.evaluation.general import general_corpus
-from acclimate.evaluation.settings import EvaluationSettings
+from acclimate.evaluation.settings import EvaluationSettings, GeneralSettings
 from acclimate.models.attention import can_pack, separate_segments
 from acclimate.models.loading import load_model
 from acclimate.models.settings import ModelSettings
@@ -101,7 +101,7 @@ class Evaluation:
 def evaluate(
     run: str | Path,
     *,
-    general: str | Path | Mapping[str, Any] | CorpusSettings | None = None,
+    general: str | Path | Mapping[str, Any] | GeneralSettings | None = None,
     settings: EvaluationSettings | None = None,
     listener: Listener | None = None,
 ) -> Evaluation:
@@ -121,10 +121,9 @@ def evaluate(
     """
     listener = listener or Silent()
     opened = open_run(run)
-    recipe = opened.manifest["recipe"]
-    settings = settings or validate(EvaluationSettings, recipe["evaluation"], "the run's recipe", path="evaluation")
+    settings = settings or run_settings(run)
     if general is not None:
-        settings = settings.model_copy(update={"general": _corpus_settings(general)})
+        settings = settings.model_copy(update={"general": _general_settings(general)})
     texts = _texts(opened, settings, listener)
     if not texts.sets:
         result = _nothing_to_score(opened, texts.notes)
@@ -134,11 +133,17 @@ def evaluate(
     return result
 
 
-def _corpus_settings(value: str | Path | Mapping[str, Any] | CorpusSettings) -> CorpusSettings:
-    if isinstance(value, CorpusSettings):
+def run_settings(run: str | Path) -> EvaluationSettings:
+    """The `evaluation:` section of a finished run's recipe."""
+    section = open_run(run).manifest["recipe"]["evaluation"]
+    return validate(EvaluationSettings, section, f"the recipe of {run}", path="evaluation")
+
+
+def _general_settings(value: str | Path | Mapping[str, Any] | GeneralSettings) -> GeneralSettings:
+    if isinstance(value, GeneralSettings):
         return value
     data = {"path": str(value)} if isinstance(value, (str, Path)) else dict(value)
-    return validate(CorpusSettings, data, "the general text", path="general")
+    return validate(GeneralSettings, data, "the general text", path="general")
 
 
 @dataclass(frozen=True)
@@ -237,7 +242,9 @@ def claims(manifest: Mapping[str, Any]) -> tuple[bool, tuple[str, ...]]:
     """Whether a run's difference may be called a gain, and if not, why not."""
     model = manifest["model"]
     if model["from_scratch"]:
-        return False, ("the model started from random weights: the difference is all that it learned, no gain over a base",)
+        return False, (
+            "the model started from random weights: the difference is all that it learned, no gain over a base",
+        )
     reasons = []
     if model["new_parameters"] and not model["head_warmup"]:
         reasons.append(
@@ -247,8 +254,6 @@ def claims(manifest: Mapping[str, Any]) -> tuple[bool, tuple[str, ...]]:
     if model["added_tokens"]:
         reasons.append(f"{model['added_tokens']} tokens were added to the vocabulary, which `before` had never seen")
     return not reasons, tuple(reasons)
-
-
 
 
 def _score_model(
@@ -261,7 +266,8 @@ def _score_model(
         separate_segments(model)
     scores = {}
     for name, held_out in texts.sets.items():
-        (scores[name],) = score(
+        # The first part of an objective is its headline.
+        scores[name] = score(
             model,
             texts.objective,
             held_out,
@@ -269,7 +275,7 @@ def _score_model(
             by_row=held_out.num_units < FEWEST_UNITS,
             stage=f"scoring {name} {which}",
             listener=listener,
-        )
+        )[0]
     return scores
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from acclimate.artifacts import find_manifest
-from acclimate.corpus import Corpus, CorpusSettings, SourceSettings, build_corpus, open_corpus
+from acclimate.corpus import Corpus, SourceSettings, build_corpus, open_corpus
 from acclimate.errors import RecipeError
+from acclimate.evaluation.settings import GeneralSettings
 from acclimate.progress import Listener
 
-# Half of the general text is scored, the other half warms up fresh heads.
-HELD_OUT_SHARE = 0.5
 _TEXT_SUFFIXES = (".txt", ".text", ".txt.gz", ".txt.zst")
 
 
-def general_corpus(settings: CorpusSettings, folder: Path, listener: Listener) -> Corpus:
+def general_corpus(settings: GeneralSettings, folder: Path, listener: Listener) -> Corpus:
     """The corpus of general text: the folder named where it is a corpus, otherwise built into `folder`.
 
     A single text file is read by line, since one document alone could not be split.
@@ -28,6 +27,4 @@ def general_corpus(settings: CorpusSettings, folder: Path, listener: Listener) -
         if settings.path.endswith(_TEXT_SUFFIXES):
             source = source.model_copy(update={"unit": "line"})
         settings = settings.model_copy(update={"sources": [source], "path": None})
-    if "held_out" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"held_out": HELD_OUT_SHARE})
     return build_corpus(settings, settings.path or folder, on_message=listener.message)

@@ -8,6 +8,12 @@ from acclimate.corpus import CorpusSettings
 from acclimate.recipe import Section
 
 
+class GeneralSettings(CorpusSettings):
+    """General text: like any corpus, but half of it is held out by default, since that half is what is scored."""
+
+    held_out: float = Field(0.5, gt=0, lt=1)
+
+
 class EvaluationSettings(Section):
     """How a run is compared with the model that it started from.
 
@@ -20,7 +26,7 @@ class EvaluationSettings(Section):
         resamples: draws of the bootstrap.
     """
 
-    general: CorpusSettings | None = None
+    general: GeneralSettings | None = None
     max_tokens: int | None = Field(200_000, ge=1)
     batch_size: int = Field(32, ge=1)
     head_warmup_steps: int = Field(1000, ge=0)

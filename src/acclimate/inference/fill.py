@@ -66,7 +66,8 @@ class MaskFiller:
         positions = (inputs["input_ids"][0] == self.tokenizer.mask_token_id).nonzero()[:, 0]
         assert len(positions) == len(gaps), "every mask of the text is one token"
         return [
-            self._candidates(text, gap, logits_LV[position], top_k) for gap, position in zip(gaps, positions, strict=True)
+            self._candidates(text, gap, logits_LV[position], top_k)
+            for gap, position in zip(gaps, positions, strict=True)
         ]
 
     def _check_length(self, length: int, text: str) -> None:
@@ -85,10 +86,10 @@ class MaskFiller:
     def _put_in(self, text: str, gap: re.Match[str], token: int) -> str:
         """The text with a token in one gap: a piece that continues a word joins the word before it."""
         before, after = text[: gap.start()], text[gap.end() :]
-        piece = self.tokenizer.convert_ids_to_tokens(token)
+        piece: str = self.tokenizer.convert_ids_to_tokens(token)
         if piece.startswith("##"):
             return before.rstrip() + piece[2:] + after
-        word = self.tokenizer.decode([token])
+        word: str = self.tokenizer.decode([token])
         if word.startswith(" ") and (not before or before[-1].isspace()):
             word = word[1:]
         return before + word + after

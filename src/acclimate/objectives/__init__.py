@@ -60,7 +60,8 @@ def check_fit(name: str, family: str, model_type: str) -> None:
     offer = f"objectives that fit it: {', '.join(fitting)}" if fitting else _nothing_fits(family, model_type)
     article = "an" if family.startswith("e") else "a"
     raise ModelError(
-        f"`{name}` needs {' or '.join(objective.families)} models, and model type {model_type!r} is {article} {family}; {offer}"
+        f"`{name}` needs {' or '.join(objective.families)} models, and model type {model_type!r} is {article} {family}; "
+        f"{offer}"
     )
 
 

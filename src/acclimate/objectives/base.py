@@ -25,7 +25,7 @@ from transformers import PreTrainedTokenizerBase
 from acclimate.randomness import Purpose, generator
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan, pack
-from acclimate.tokens.store import WORD_START, TokenStore
+from acclimate.tokens.store import WORD_START, Isolate, TokenStore
 from acclimate.tokens.tokenizers import Frame, text_frame
 
 IGNORE = -100  # a label that is no target, as everywhere in transformers
@@ -149,7 +149,7 @@ class Objective(ABC):
         self.max_length = max_length
         self.seed = seed
 
-    def plan(self, store: TokenStore, *, isolate: str, packed: bool) -> Plan:
+    def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
         """Cut the store into rows.
 
         Args:

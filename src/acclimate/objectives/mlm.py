@@ -11,6 +11,7 @@ tokens exact. Rejected: skipping units that do not fit, as BERT's script does; i
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self
 
@@ -102,6 +103,7 @@ class MaskedLanguageModeling(Objective):
         masked = draws < self.settings.mask_replace_prob
         replaced = ~masked & (draws < self.settings.mask_replace_prob + self.settings.random_replace_prob)
         input_ids = row.input_ids.copy()
+        assert self.vocabulary.mask_id is not None
         input_ids[chosen[masked]] = self.vocabulary.mask_id
         input_ids[chosen[replaced]] = rng.choice(self.vocabulary.regular_ids, size=int(replaced.sum()))
         labels = np.full(len(row), IGNORE, dtype=np.int64)
@@ -140,7 +142,7 @@ def choose_units(
         for segment in range(int(row.segment_ids[-1]) + 1 if len(row) else 0):
             inside = row.segment_ids == segment
             units = _units_at_random(row, inside & row.candidates, settings.unit, rng)
-            chosen += [unit for unit, _ in zip(units, range(settings.masks_per_text), strict=False)]
+            chosen += itertools.islice(units, settings.masks_per_text)
         return chosen
     num_candidates = int(row.candidates.sum())
     if num_candidates == 0:
@@ -149,9 +151,7 @@ def choose_units(
     return _spend(max(budget, 1), _units_at_random(row, row.candidates, settings.unit, rng), rng)
 
 
-def _spend(
-    budget: int, units: Iterator[NDArray[np.int64]], rng: np.random.Generator
-) -> list[NDArray[np.int64]]:
+def _spend(budget: int, units: Iterator[NDArray[np.int64]], rng: np.random.Generator) -> list[NDArray[np.int64]]:
     """Take units until the budget of tokens is spent; at least one."""
     chosen: list[NDArray[np.int64]] = []
     left = budget
@@ -193,9 +193,7 @@ def _words(row: Row, positions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return np.split(positions, np.flatnonzero(begins[1:]) + 1)
 
 
-def _spans_at_random(
-    row: Row, words: list[NDArray[np.int64]], rng: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
+def _spans_at_random(row: Row, words: list[NDArray[np.int64]], rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
     """Spans of SpanBERT's lengths at random places, whole words, not overlapping; lastly the words left over."""
     segments = [int(row.segment_ids[word[0]]) for word in words]
     taken = np.zeros(len(words), dtype=bool)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from acclimate.artifacts import find_manifest, fingerprint, staged_folder, write_manifest
 from acclimate.objectives.base import Fields, Objective
 from acclimate.randomness import Purpose, generator
-from acclimate.tokens.store import TokenStore
+from acclimate.tokens.store import Isolate, TokenStore
 
 MASK_SEED = 0
 KIND = "held-out examples"
@@ -47,7 +47,7 @@ class HeldOut:
 
 
 def make_held_out(
-    objective: Objective, store: TokenStore, *, isolate: str, packed: bool, max_tokens: int | None
+    objective: Objective, store: TokenStore, *, isolate: Isolate, packed: bool, max_tokens: int | None
 ) -> HeldOut:
     """Cut a store into rows, choose some at random where there are more than `max_tokens`, and mask them."""
     plan = objective.plan(store, isolate=isolate, packed=packed)
@@ -65,7 +65,7 @@ def make_held_out(
 
 
 def held_out_fingerprint(
-    objective: Objective, store: TokenStore, *, isolate: str, packed: bool, max_tokens: int | None
+    objective: Objective, store: TokenStore, *, isolate: Isolate, packed: bool, max_tokens: int | None
 ) -> str:
     """What a set of held-out examples depends on."""
     return fingerprint(
@@ -97,7 +97,7 @@ def _sample_rows(
 
 
 def stored_held_out(
-    folder: Path, objective: Objective, store: TokenStore, *, isolate: str, packed: bool, max_tokens: int | None
+    folder: Path, objective: Objective, store: TokenStore, *, isolate: Isolate, packed: bool, max_tokens: int | None
 ) -> HeldOut:
     """The held-out examples in `folder`, where they are what is asked for; otherwise they are made and stored."""
     options = {"isolate": isolate, "packed": packed, "max_tokens": max_tokens}

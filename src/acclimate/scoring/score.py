@@ -77,9 +77,7 @@ def score(
                 if by_row:
                     units = [start + row for row in rows]
                 else:
-                    units = [
-                        held_out.units[start + row][segment] for row, segment in zip(rows, segments, strict=True)
-                    ]
+                    units = [held_out.units[start + row][segment] for row, segment in zip(rows, segments, strict=True)]
                 np.add.at(sums[part, 0], units, targets.losses.double().cpu().numpy())
                 np.add.at(sums[part, 1], units, targets.correct.double().cpu().numpy())
                 np.add.at(sums[part, 2], units, 1.0)

@@ -37,7 +37,9 @@ def find_checkpoints(run_folder: Path) -> list[tuple[int, Path]]:
     if not run_folder.is_dir():
         return []
     found = [
-        (int(match[1]), path) for path in run_folder.iterdir() if path.is_dir() and (match := _NAME.fullmatch(path.name))
+        (int(match[1]), path)
+        for path in run_folder.iterdir()
+        if path.is_dir() and (match := _NAME.fullmatch(path.name))
     ]
     return sorted(found, reverse=True)
 
@@ -63,5 +65,6 @@ def check_checkpoint(path: Path) -> None:
         raise CheckpointError(f"checkpoint {path} cannot be used: {error}") from error
     if not (path / "optimizer.pt").is_file():
         raise CheckpointError(
-            f"checkpoint {path} has no optimizer state (it was saved with `save_only_model`); training cannot go on from it"
+            f"checkpoint {path} has no optimizer state (it was saved with `save_only_model`); training cannot go on "
+            "from it"
         )

@@ -1,13 +1,13 @@
 """The run folder: a Hugging Face checkpoint folder with a manifest that says how far the run has come.
 
-    RUN/
-      config.json, model.safetensors, tokenizer…   the trained model, as `from_pretrained` takes it
-      manifest.json      what made it, and whether it is running, interrupted or finished
-      recipe.yaml        the full recipe as run
-      metrics.jsonl      one line for each log of the Trainer
-      checkpoint-500/    what training goes on from
-      base/              the model before training, where it is not simply the one that the recipe names
-      evaluation/        stored masks and figures
+RUN/
+  config.json, model.safetensors, tokenizer…   the trained model, as `from_pretrained` takes it
+  manifest.json      what made it, and whether it is running, interrupted or finished
+  recipe.yaml        the full recipe as run
+  metrics.jsonl      one line for each log of the Trainer
+  checkpoint-500/    what training goes on from
+  base/              the model before training, where it is not simply the one that the recipe names
+  evaluation/        stored masks and figures
 """
 
 from __future__ import annotations
@@ -93,8 +93,7 @@ def claim_run_folder(path: str | Path, identity: Mapping[str, Any]) -> RunFolder
     ]
     if changed:
         raise RecipeError(
-            f"output_dir {run.path} holds the run of another recipe; choose another folder or remove it. "
-            "What differs:",
+            f"output_dir {run.path} holds the run of another recipe; choose another folder or remove it. What differs:",
             changed,
         )
     run.manifest = manifest

@@ -92,6 +92,11 @@ def _fields() -> dict[str, Any]:
     return {field.name: hints[field.name] for field in dataclasses.fields(TrainingArguments) if field.init}
 
 
+def training_fields() -> list[str]:
+    """The fields of `TrainingArguments` that a recipe may set."""
+    return sorted(_fields().keys() - OWNED.keys())
+
+
 def check_training(values: Any, path: str = "training") -> list[str]:
     """Every mistake in a `training:` section, each with its dotted path and how to mend it."""
     if not isinstance(values, Mapping):

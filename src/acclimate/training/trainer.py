@@ -13,6 +13,7 @@ What differs from the stock Trainer, and why:
 
 from __future__ import annotations
 
+import itertools
 import math
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,7 +22,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import TrainOutput, rotate_checkpoints
 
@@ -36,7 +45,8 @@ EvaluateHeldOut = Callable[[PreTrainedModel], dict[str, float]]
 
 def global_batch_size(args: TrainingArguments) -> int:
     """Examples per optimizer step, over all processes and accumulation steps."""
-    return int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
+    examples: int = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    return examples
 
 
 def steps_for_epochs(num_rows: int, args: TrainingArguments) -> int:
@@ -48,6 +58,8 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
     """Trains a model by an `Objective`."""
 
     loss_is_scaled_for_ga = True
+    control: TrainerControl
+    state: TrainerState
 
     def __init__(
         self,
@@ -104,7 +116,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
     ) -> tuple[list[Batch], torch.Tensor]:
         """The micro-batches of one optimizer step, and their counts of targets per part, over all processes: [P]."""
-        batches = [batch for batch, _ in zip(epoch_iterator, range(num_batches), strict=False)]
+        batches = list(itertools.islice(epoch_iterator, num_batches))
         counts = torch.zeros(len(self.objective.parts), dtype=torch.float64)
         for batch in batches:
             counts += self.objective.counts(batch).cpu()

@@ -1,0 +1,65 @@
+"""`acclimate fill`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+
+def fill(
+    model: Annotated[str, typer.Argument(help="A run, a folder or a hub id of a masked language model.")],
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="Texts with [MASK] where a token is wanted; none, or -, reads stdin.")
+    ] = None,
+    file: Annotated[str | None, typer.Option("--file", "-f", help="Read texts from this file, one a line.")] = None,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Candidates for each mask.")] = 5,
+    json: Annotated[bool, typer.Option("--json", help="Print all candidates as JSON.")] = False,
+) -> None:
+    """Fill the masks of texts: the likeliest tokens, best first."""
+    from acclimate.cli.console import hush_libraries, print_json
+    from acclimate.errors import SourceError
+
+    hush_libraries()
+    lines = list(_lines(texts, file))
+    if not lines:
+        raise SourceError("there are no texts to fill; give them as arguments, by --file, or on stdin")
+    from acclimate.inference.fill import fill_lines, load_filler, to_json
+
+    filler = load_filler(model)
+    if json:
+        print_json(to_json(list(fill_lines(filler, lines, top_k=top_k))))
+        return
+    for text, filled in zip(lines, fill_lines(filler, lines, top_k=top_k), strict=True):
+        print_candidates(text, filled)
+
+
+def _lines(texts: list[str] | None, file: str | None) -> Iterator[str]:
+    from acclimate.errors import SourceError
+
+    if file is not None:
+        try:
+            with open(file, encoding="utf-8-sig", newline="\n") as opened:
+                yield from (line.rstrip("\r\n") for line in opened if line.strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise SourceError(f"{file} cannot be read: {error}") from error
+    if texts and texts != ["-"]:
+        yield from texts
+    elif file is None:
+        yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+
+
+def print_candidates(text: str, filled: list[Any]) -> None:
+    """The candidates of one text, as (score, token, sequence) lines."""
+    from acclimate.cli.console import print_text
+
+    print_text(text)
+    per_mask = filled if isinstance(filled[0], list) else [filled]
+    for number, candidates in enumerate(per_mask, start=1):
+        if len(per_mask) > 1:
+            print_text(f"  mask {number}")
+        for candidate in candidates:
+            print_text(f"  {candidate.score:.3f}  {candidate.token_str:<16} {candidate.sequence}")
+    print_text()

@@ -1,0 +1,76 @@
+"""The command `acclimate`: its verbs, and what becomes of errors.
+
+Nothing heavy is imported here: `acclimate --help` needs neither torch nor transformers. A verb imports what it needs
+when it is called.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from acclimate import __version__
+from acclimate.cli import corpus, demo, evaluate, fill, pretrain, run
+from acclimate.errors import AcclimateError
+
+app = typer.Typer(
+    name="acclimate",
+    help="Acclimate a language model to your documents: corpus, continued pretraining, honest before and after.",
+    epilog="Start with `acclimate demo`: the whole job on documents found on this machine, offline, in minutes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"acclimate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    return None
+
+
+app.command("demo")(demo.demo)
+app.add_typer(corpus.app, name="corpus")
+app.command("pretrain")(pretrain.pretrain)
+app.command("run")(run.run)
+app.command("evaluate")(evaluate.evaluate)
+app.command("fill")(fill.fill)
+
+
+def main() -> None:
+    """Entry point: an error that the user can mend is printed without a traceback, and the exit code is 2."""
+    # Tokenizers warn at length when a process forks after using them; our workers set this for themselves.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    try:
+        sys.exit(app(standalone_mode=False))
+    except AcclimateError as error:
+        _say(str(error))
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _say("stopped")
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output (`| head`) has gone; Python would complain of it again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _say(text: str) -> None:
+    typer.echo(f"acclimate: {text}", err=True)

@@ -1,0 +1,392 @@
+"""Continue a model's pretraining on a corpus: the job from corpus to run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+from acclimate.artifacts import find_manifest, read_json, staged_folder, write_manifest, write_text
+from acclimate.corpus import Corpus, CorpusSettings, build_corpus, open_corpus
+from acclimate.errors import DataError, Interrupted, ModelError, RecipeError
+from acclimate.evaluation.general import general_corpus
+from acclimate.jobs.recipes import Recipe, identity, make_recipe, to_data, to_yaml
+from acclimate.models.attention import can_pack, separate_segments
+from acclimate.models.families import family
+from acclimate.models.loading import LoadedModel, check_max_length, load_model, model_config
+from acclimate.objectives import check_fit, make_objective, own_objective
+from acclimate.objectives.base import Objective
+from acclimate.progress import Listener, Silent
+from acclimate.scoring.held_out import MASK_SEED, stored_held_out
+from acclimate.scoring.score import score
+from acclimate.tokens.cache import corpus_tokens
+from acclimate.tokens.store import TokenStore
+from acclimate.tokens.tokenizers import load_tokenizer, tokenizer_fingerprint
+from acclimate.tokens.training import train_tokenizer
+from acclimate.training.callbacks import MetricsFile, ProgressTeller, StopOnSignal
+from acclimate.training.checkpoints import check_checkpoint, newest_whole_checkpoint
+from acclimate.training.run_folder import claim_run_folder, environment, now
+from acclimate.training.settings import training_arguments
+from acclimate.training.stream import ExampleDataset
+from acclimate.training.trainer import EvaluateHeldOut, ObjectiveTrainer
+from acclimate.training.warmup import warm_up_head
+
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: the run folder, which `from_pretrained` takes as it is.
+        summary: global_step, train_loss, train_runtime, samples, steps and tokens per second, total_flos, tokens_seen.
+        manifest: what made it.
+    """
+
+    folder: Path
+    summary: Mapping[str, float]
+    manifest: Mapping[str, Any]
+
+
+def pretrain(
+    model: str | Mapping[str, Any] | Recipe,
+    corpus: str | Path | Mapping[str, Any] | None = None,
+    output_dir: str | Path | None = None,
+    *,
+    objective: str | Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    listener: Listener | None = None,
+    **settings: Any,
+) -> Run:
+    """Continue the pretraining of a model on a corpus.
+
+    The same call on an interrupted run goes on with it; on a finished one it does nothing.
+
+    Args:
+        model: a hub id, a folder or the `model:` section of a recipe; or a whole `Recipe`, and nothing else.
+        corpus: a corpus folder, or the `corpus:` section of a recipe.
+        output_dir: the run folder.
+        objective: a name or the `objective:` section of a recipe; default the model's own.
+        overrides: settings by dotted path, such as `{"training.max_steps": 150}`.
+        listener: hears messages and progress.
+        settings: the recipe's other sections and settings, such as `training={...}`, `max_length=128`, `seed=3`.
+
+    Raises:
+        RecipeError: mistakes in the settings, or a run folder that belongs to something else.
+        ModelError: no such model, or one that the objective does not fit.
+        Interrupted: SIGINT or SIGTERM came; a checkpoint is saved.
+    """
+    if isinstance(model, Recipe):
+        recipe = model
+    else:
+        given = {"model": model, "corpus": _plain(corpus), "objective": objective, "output_dir": _plain(output_dir)}
+        data = {**{key: value for key, value in given.items() if value is not None}, **settings}
+        recipe = make_recipe(data, overrides, where="pretrain")
+    return _Pretraining(recipe, listener or Silent()).run()
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Everything that training needs."""
+
+    tokenizer: PreTrainedTokenizerBase
+    loaded: LoadedModel
+    objective: Objective
+    packed: bool
+    train: ExampleDataset
+    held_out: TokenStore
+
+
+class _Pretraining:
+    """The steps of one pretraining job, in order; each is short and does one thing."""
+
+    def __init__(self, recipe: Recipe, listener: Listener) -> None:
+        self.recipe = recipe
+        self.listener = listener
+
+    def run(self) -> Run:
+        self.folder = claim_run_folder(self.recipe.output_dir, identity(self.recipe))
+        if self.folder.status == "finished":
+            self.listener.message(f"the run in {self.folder.path} is finished already; nothing to do")
+            return self._result()
+        config, objective_name = self._check_fit()
+        self._begin()
+        try:
+            prepared = self._prepare(config, objective_name)
+            self._train(prepared)
+        except (Interrupted, KeyboardInterrupt):
+            self.folder.update(status="interrupted")
+            raise
+        return self._result()
+
+    def _result(self) -> Run:
+        return Run(self.folder.path, self.folder.manifest["summary"], self.folder.manifest)
+
+    # ---- before any work: does it fit together? ----------------------------------------------------------------
+
+    def _check_fit(self) -> tuple[PreTrainedConfig, str]:
+        """Refuse what cannot work before hours are spent on a corpus."""
+        recipe = self.recipe
+        config = model_config(recipe.model)
+        kind = family(config)
+        name = recipe.objective.name or own_objective(kind, config.model_type)
+        check_fit(name, kind, config.model_type)
+        check_max_length(config, recipe.max_length)
+        if recipe.objective.name is None:
+            self.listener.message(f"objective: {name}, the one that {config.model_type} models were made with")
+        trains = recipe.tokenizer is not None and recipe.tokenizer.train is not None
+        if recipe.model.config is not None and recipe.tokenizer is None:
+            raise RecipeError(
+                "a model of random weights needs a `tokenizer`: name one, or train one, such as "
+                "`tokenizer: {train: wordpiece, vocab_size: 8000}`"
+            )
+        if recipe.model.name is not None and trains:
+            raise RecipeError(
+                "`tokenizer.train` makes a new vocabulary, which a pretrained model's embeddings know nothing of; "
+                "leave `tokenizer` out, or start from random weights with `model: {config: …}`"
+            )
+        return config, name
+
+    def _begin(self) -> None:
+        if self.folder.status == "new":
+            self.folder.update(started=now(), environment=environment(), identity=identity(self.recipe))
+        self.folder.update(status="running", recipe=to_data(self.recipe))
+        write_text(self.folder.path / "recipe.yaml", to_yaml(self.recipe))
+
+    # ---- documents to examples, and the model ------------------------------------------------------------------
+
+    def _prepare(self, config: PreTrainedConfig, objective_name: str) -> _Prepared:
+        recipe = self.recipe
+        corpus = self._corpus(recipe.corpus)
+        tokenizer = self._tokenizer(corpus)
+        options = recipe.objective.options
+        objective = make_objective(objective_name, options, tokenizer, max_length=recipe.max_length, seed=recipe.seed)
+        loaded = load_model(recipe.model, objective.auto_class, tokenizer, seed=recipe.seed)
+        packed = recipe.packing and can_pack(loaded.model)
+        if packed:
+            separate_segments(loaded.model)
+        elif recipe.packing:
+            self.listener.message(
+                f"one text a row: packed texts were not shown to stay apart in {config.model_type} models"
+            )
+        train = corpus_tokens(corpus, "train", tokenizer, fallback=self.folder.path)
+        held_out = corpus_tokens(corpus, "held_out", tokenizer, fallback=self.folder.path)
+        plan = objective.plan(train, isolate=recipe.isolate, packed=packed)
+        if len(plan) == 0:
+            raise DataError(f"the corpus in {corpus.folder} has no tokens to train on")
+        self.folder.update(
+            corpus={"path": str(corpus.folder.absolute()), "fingerprint": corpus.fingerprint},
+            objective={"name": objective_name, "options": options},
+            tokens={
+                "train": train.manifest["tokens"],
+                "held_out": held_out.manifest["tokens"],
+                "tokenizer": tokenizer_fingerprint(tokenizer),
+                "rows": len(plan),
+                "padding_share": plan.padding_share(),
+                "packed": packed,
+            },
+        )
+        self.listener.message(
+            f"{plan.num_tokens:,} tokens in {len(plan):,} rows of {recipe.max_length}, "
+            f"{plan.padding_share():.2%} padding"
+        )
+        dataset = ExampleDataset(objective, train, plan)
+        loaded = self._base(loaded, tokenizer, objective, packed)
+        return _Prepared(tokenizer, loaded, objective, packed, dataset, held_out)
+
+    def _corpus(self, settings: CorpusSettings) -> Corpus:
+        if settings.sources:
+            folder = settings.path or self.folder.path / "corpus"
+            return build_corpus(settings, folder, on_message=self.listener.message)
+        assert settings.path is not None
+        if find_manifest(settings.path, "corpus") is None and Path(settings.path).exists():
+            raise RecipeError(
+                f"{settings.path} is no corpus; build one from it first: "
+                f"acclimate corpus build {settings.path} -o corpora/NAME"
+            )
+        return open_corpus(settings.path)
+
+    def _tokenizer(self, corpus: Corpus) -> PreTrainedTokenizerBase:
+        settings = self.recipe.tokenizer
+        if settings is None or (settings.name is None and settings.train is None):
+            assert self.recipe.model.name is not None
+            return load_tokenizer(self.recipe.model.name, revision=self.recipe.model.revision)
+        if settings.train is not None:
+            return self._trained_tokenizer(corpus)
+        assert settings.name is not None
+        tokenizer = load_tokenizer(settings.name, revision=settings.revision)
+        if self.recipe.model.name is not None:
+            self._check_extends(tokenizer)
+        return tokenizer
+
+    def _trained_tokenizer(self, corpus: Corpus) -> PreTrainedTokenizerBase:
+        """Train a tokenizer on the corpus, or take the one that this run trained before it was interrupted."""
+        folder = self.folder.path / "tokenizer"
+        assert self.recipe.tokenizer is not None
+        made_from = {"corpus": corpus.fingerprint, "settings": self.recipe.tokenizer.model_dump(mode="json")}
+        manifest = find_manifest(folder, "tokenizer")
+        if manifest is None or manifest.get("made_from") != made_from:
+            self.listener.message(f"training a {self.recipe.tokenizer.train} tokenizer on the corpus")
+            texts = (document.text for document in corpus.documents("train"))
+            tokenizer = train_tokenizer(texts, self.recipe.tokenizer)
+            with staged_folder(folder, replace=True) as staging:
+                tokenizer.save_pretrained(staging)
+                write_manifest(staging, "tokenizer", {"made_from": made_from})
+        return load_tokenizer(folder)
+
+    def _check_extends(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Refuse a tokenizer whose ids mean something else than the model learned."""
+        assert self.recipe.model.name is not None
+        own = load_tokenizer(self.recipe.model.name, revision=self.recipe.model.revision).get_vocab()
+        vocabulary = tokenizer.get_vocab()
+        moved = [token for token, index in own.items() if vocabulary.get(token) != index]
+        if moved:
+            raise ModelError(
+                f"the tokenizer does not go with the model: {len(moved):,} of the model's {len(own):,} tokens have "
+                f"another id or none in it (such as {moved[0]!r}); use the model's own, or one that only adds tokens"
+            )
+
+    # ---- the model before training -----------------------------------------------------------------------------
+
+    def _base(
+        self, loaded: LoadedModel, tokenizer: PreTrainedTokenizerBase, objective: Objective, packed: bool
+    ) -> LoadedModel:
+        """Note what the run starts from; warm up a fresh head on general text where there is some."""
+        recipe = self.recipe
+        origin = recipe.model.model_dump(mode="json")
+        description = recipe.model.name or f"a new {loaded.model.config.model_type} model of random weights"
+        warmup: Any = None
+        folder = None
+        fresh = bool(loaded.new_parameters) and not loaded.from_scratch
+        if fresh and recipe.evaluation.general is not None and recipe.evaluation.head_warmup_steps > 0:
+            loaded, warmup = self._warm_head(loaded, tokenizer, objective, packed)
+            folder = BASE
+            description += ", its new head warmed up on general text"
+        elif fresh:
+            self.listener.message(
+                "the head is new and there is no general text to warm it up on: give `evaluation.general` for an "
+                "honest comparison of before and after"
+            )
+        self.folder.update(
+            before={"model": origin, "folder": folder, "description": description},
+            model={
+                "type": loaded.model.config.model_type,
+                "parameters": loaded.model.num_parameters(),
+                "from_scratch": loaded.from_scratch,
+                "new_parameters": list(loaded.new_parameters) if fresh else [],
+                "added_tokens": loaded.added_tokens,
+                "head_warmup": warmup,
+            },
+        )
+        return loaded
+
+    def _warm_head(
+        self, loaded: LoadedModel, tokenizer: PreTrainedTokenizerBase, objective: Objective, packed: bool
+    ) -> tuple[LoadedModel, dict[str, Any]]:
+        recipe = self.recipe
+        folder = self.folder.path / BASE
+        assert recipe.evaluation.general is not None
+        if find_manifest(folder, "base model") is None:
+            general = general_corpus(
+                recipe.evaluation.general, self.folder.path / "evaluation" / "general-corpus", self.listener
+            )
+            store = corpus_tokens(general, "train", tokenizer, fallback=self.folder.path / "evaluation")
+            plan = objective.plan(store, isolate=recipe.isolate, packed=packed)
+            if len(plan) == 0:
+                raise DataError(f"the general text in {general.folder} has no tokens to warm up the head on")
+            self.listener.message("the masked-LM head is new: warming it up on general text, the rest frozen")
+            figures = warm_up_head(
+                loaded.model,
+                loaded.new_parameters,
+                ExampleDataset(objective, store, plan),
+                tokenizer,
+                max_steps=recipe.evaluation.head_warmup_steps,
+                seed=recipe.seed,
+                listener=self.listener,
+                bf16=bool(recipe.training.get("bf16", False)),
+                use_cpu=bool(recipe.training.get("use_cpu", False)),
+            )
+            with staged_folder(folder, replace=True) as staging:
+                loaded.model.save_pretrained(staging)
+                tokenizer.save_pretrained(staging)
+                write_manifest(staging, "base model", {"head_warmup": figures})
+        settings = recipe.model.model_copy(update={"name": str(folder), "revision": None})
+        warm = load_model(settings, objective.auto_class, tokenizer, seed=recipe.seed)
+        if packed:
+            separate_segments(warm.model)
+        figures = read_json(folder / "manifest.json")["head_warmup"]
+        return LoadedModel(warm.model, loaded.new_parameters, loaded.added_tokens, False), figures
+
+    # ---- training ----------------------------------------------------------------------------------------------
+
+    def _train(self, prepared: _Prepared) -> None:
+        recipe, run = self.recipe, self.folder
+        args = training_arguments(recipe.training, run.path, seed=recipe.seed, report_to=recipe.report_to)
+        evaluates = args.eval_strategy != "no"
+        if evaluates and len(prepared.held_out) == 0:
+            raise RecipeError(
+                "`training.eval_strategy` asks for evaluation, but the corpus has too few documents to hold any out"
+            )
+        with StopOnSignal(self.listener) as stop:
+            trainer = ObjectiveTrainer(
+                prepared.loaded.model,
+                args,
+                prepared.train,
+                prepared.tokenizer,
+                held_out=prepared.train if evaluates else None,
+                evaluate_held_out=self._scorer(prepared) if evaluates else None,
+                callbacks=[MetricsFile(run.path / "metrics.jsonl"), stop],
+            )
+            trainer.add_callback(ProgressTeller(self.listener, "training", lambda: trainer.tokens_seen))
+            output = trainer.train(resume_from_checkpoint=self._checkpoint())
+            stop.check(trainer.state, run.path)
+        summary = trainer.summary(output)
+        if trainer.is_world_process_zero():
+            run.save_model(lambda folder: trainer.save_model(str(folder)))
+            run.update(status="finished", finished=now(), summary=summary, device=str(args.device))
+
+    def _checkpoint(self) -> str | None:
+        """What to go on from: the checkpoint that the recipe names, or the newest whole one of this run."""
+        named = self.recipe.resume_from_checkpoint
+        if named is not None:
+            check_checkpoint(Path(named))
+            return named
+        found, passed_over = newest_whole_checkpoint(self.folder.path)
+        for reason in passed_over:
+            self.listener.message(f"passed over: {reason}")
+        if found is not None:
+            self.listener.message(f"going on from {found.name}")
+        return None if found is None else str(found)
+
+    def _scorer(self, prepared: _Prepared) -> EvaluateHeldOut:
+        recipe = self.recipe
+        objective = make_objective(
+            prepared.objective.name,
+            recipe.objective.options,
+            prepared.tokenizer,
+            max_length=recipe.max_length,
+            seed=MASK_SEED,
+        )
+        held_out = stored_held_out(
+            self.folder.path / "evaluation" / "domain-examples",
+            objective,
+            prepared.held_out,
+            isolate=recipe.isolate,
+            packed=prepared.packed,
+            max_tokens=recipe.evaluation.max_tokens,
+        )
+
+        def evaluate(model: torch.nn.Module) -> dict[str, float]:
+            scores = score(model, objective, held_out, batch_size=recipe.evaluation.batch_size)[0]
+            return {"loss": scores.loss, "accuracy": scores.accuracy, "perplexity": scores.perplexity}
+
+        return evaluate

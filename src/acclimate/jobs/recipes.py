@@ -1,0 +1,187 @@
+"""The whole recipe: every section put together, and every mistake in it told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import yaml
+from pydantic import ConfigDict, Field
+
+from acclimate.corpus import CorpusSettings
+from acclimate.errors import RecipeError
+from acclimate.evaluation.settings import EvaluationSettings
+from acclimate.models.settings import ModelSettings
+from acclimate.objectives import OBJECTIVES, check_objective
+from acclimate.recipe import (
+    Section,
+    apply_overrides,
+    check,
+    expand_shorthand,
+    parse_overrides,
+    raise_problems,
+    read_recipe,
+)
+from acclimate.tokens.settings import TokenizerSettings
+from acclimate.training.settings import check_training, training_fields
+
+
+class ObjectiveSection(Section):
+    """The `objective:` section: a name, and the options of the objective of that name beside it.
+
+    Attributes:
+        name: a row of the table of objectives; default the model's own.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    SHORTHAND: ClassVar[str | None] = "name"
+
+    name: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class Recipe(Section):
+    """A run, complete.
+
+    Attributes:
+        model: what to start from: a hub id, a folder, or `{config: …}` for random weights.
+        tokenizer: default the model's own; `{train: wordpiece, …}` trains one on the corpus, for a new model.
+        corpus: a corpus folder, or `{sources: […]}` to build one first.
+        objective: a name, or `{name: …, options}`; default the model's own.
+        max_length: tokens in a row, special tokens included.
+        isolate: what attention does not cross: "group" (a file, whole or by line), "document" or "none".
+        packing: several texts in a row, kept apart by attention; false: one text a row. Models in which packed texts
+            would see each other always get one text a row.
+        training: any field of `transformers.TrainingArguments`.
+        evaluation: how before and after are compared.
+        output_dir: the run folder.
+        seed: of every random choice.
+        report_to: trackers, as in TrainingArguments; none by default, and none ever asks for a key.
+        resume_from_checkpoint: a checkpoint to go on from; by default the newest whole one of an interrupted run.
+    """
+
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "model_name_or_path": "write `model`",
+        "model_name": "write `model`",
+        "config_name": "write `model: {config: …}`",
+        "tokenizer_name": "write `tokenizer`",
+        "tokenizer_name_or_path": "write `tokenizer`",
+        "max_seq_length": "write `max_length`",
+        "block_size": "write `max_length`",
+        "train_file": "write `corpus: {sources: […]}`",
+        "validation_file": "leave it out; a part of the corpus is held out (`corpus.held_out`)",
+        "dataset_name": "write `corpus: {sources: [{dataset: …}]}`",
+        "line_by_line": "write `unit: line` for the source under `corpus.sources`",
+        "whole_word_mask": "write `objective: {name: mlm, unit: word}`",
+        "mlm": "write `objective: mlm`",
+        "overwrite_output_dir": "leave it out; to train anew, remove the folder or choose another `output_dir`",
+        "pad_to_max_length": "leave it out; rows are packed",
+    }
+
+    model: ModelSettings
+    tokenizer: TokenizerSettings | None = None
+    corpus: CorpusSettings
+    objective: ObjectiveSection = ObjectiveSection()
+    max_length: int = Field(128, ge=8)
+    isolate: Literal["document", "group", "none"] = "group"
+    packing: bool = True
+    training: dict[str, Any] = {}
+    evaluation: EvaluationSettings = EvaluationSettings()
+    output_dir: str
+    seed: int = Field(42, ge=0, lt=2**32)
+    report_to: str | list[str] = "none"
+    resume_from_checkpoint: str | None = None
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file, apply `key=value` overrides, and check all of it.
+
+    Raises:
+        RecipeError: lists every mistake, each with its dotted path.
+    """
+    return make_recipe(read_recipe(path), parse_overrides(overrides), where=f"recipe {path}")
+
+
+def make_recipe(
+    data: Mapping[str, Any], overrides: Mapping[str, Any] | None = None, *, where: str = "recipe"
+) -> Recipe:
+    """A recipe from plain data, with overrides by dotted path.
+
+    Raises:
+        RecipeError: lists every mistake, each with its dotted path.
+    """
+    merged = apply_overrides(data, overrides or {}, Recipe)
+    raise_problems(where, find_problems(merged))
+    recipe = Recipe.model_validate(merged)
+    if recipe.corpus.path is None and not recipe.corpus.sources:
+        raise RecipeError(
+            f"{where} has 1 mistake:", ["`corpus` needs a corpus folder (`path`) or `sources` to build one"]
+        )
+    return recipe
+
+
+def find_problems(data: Mapping[str, Any]) -> list[str]:
+    """Every mistake in the plain data of a recipe."""
+    problems = check(Recipe, data, places=_places(data))
+    problems += check_training(data.get("training") or {})
+    objective = expand_shorthand(ObjectiveSection, data.get("objective") or {})
+    if isinstance(objective, Mapping):
+        options = {key: value for key, value in objective.items() if key != "name"}
+        if objective.get("name") is not None:
+            problems += check_objective(str(objective["name"]), options)
+        elif options:
+            problems.append(f"`objective` has options ({', '.join(options)}), but no `name`, such as `mlm`")
+    return problems
+
+
+def _places(data: Mapping[str, Any]) -> dict[str, str]:
+    """Where keys belong that the sections' own schemas cannot know of."""
+    places = {name: f"training.{name}" for name in training_fields()}
+    for objective in OBJECTIVES.values():
+        places |= {name: f"objective.{name}" for name in objective.Settings.model_fields}
+    return places
+
+
+def to_data(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain data, every default written out."""
+    return recipe.model_dump(mode="json")
+
+
+def to_yaml(recipe: Recipe) -> str:
+    """A recipe as a file that `acclimate run` takes."""
+    return yaml.safe_dump(to_data(recipe), sort_keys=False, allow_unicode=True, width=100)
+
+
+# Settings that may change between an interrupted run and its continuation: they decide nothing about the weights.
+_NOT_IDENTITY = ("output_dir", "report_to", "resume_from_checkpoint", "evaluation")
+_TRAINING_NOT_IDENTITY = (
+    "dataloader_num_workers",
+    "dataloader_prefetch_factor",
+    "dataloader_pin_memory",
+    "dataloader_persistent_workers",
+    "logging_steps",
+    "logging_first_step",
+    "logging_strategy",
+    "save_total_limit",
+    "save_steps",
+    "save_strategy",
+    "log_level",
+    "run_name",
+)
+
+
+def identity(recipe: Recipe) -> dict[str, Any]:
+    """What makes a run of this recipe the run it is: flat, by dotted path."""
+    data = {key: value for key, value in to_data(recipe).items() if key not in _NOT_IDENTITY}
+    data["training"] = {key: value for key, value in data["training"].items() if key not in _TRAINING_NOT_IDENTITY}
+    return dict(_flatten(data, ""))
+
+
+def _flatten(value: Any, path: str) -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        return [item for key, inner in value.items() for item in _flatten(inner, f"{path}.{key}" if path else str(key))]
+    return [(path, value)]
