@@ -24,6 +24,15 @@ DOCUMENTS = pa.schema(
         ("index", pa.int64()),
     ]
 )
+DROPPED = pa.schema(
+    [
+        ("id", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("characters", pa.int64()),
+        ("text", pa.string()),
+    ]
+)
 _ROWS = 20_000
 _CHARACTERS = 8 << 20
 

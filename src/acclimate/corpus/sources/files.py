@@ -198,7 +198,7 @@ def _part(settings: SourceSettings) -> Part:
     parts = parse_split(settings.split)
     if len(parts) > 1 or parts[0].name not in (None, "train"):
         raise SourceError(
-            f"{settings.location}: split {settings.split!r} asks for parts that files do not have; theirs is called train"
+            f"{settings.location}: files have a single part, train; split {settings.split!r} asks for others"
         )
     return parts[0]
 
