@@ -64,7 +64,9 @@ def _read_lines(lines: Iterable[str], settings: SourceSettings, file: SourceFile
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield failed("broken_json", f"line {number}: {_explain(error)}", anchor=anchor, text=line).clean()
+            broken = line.rstrip("\r\n")
+            detail = f"line {number}: {_explain(error, len(broken))}"
+            yield failed("broken_json", detail, anchor=anchor, text=broken).clean()
             continue
         yield reader.read(record, anchor)
     reader.finish()
@@ -112,5 +114,10 @@ def _only_list(data: Any, where: str) -> list[Any]:
     return records
 
 
-def _explain(error: Exception) -> str:
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)
+def _explain(error: Exception, length: int | None = None) -> str:
+    """What the parser found; within a line of `length`, by column."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, json.JSONDecodeError) and length is not None:
+        return f"{error.msg} at column {min(error.colno, length + 1)}"
+    return str(error)

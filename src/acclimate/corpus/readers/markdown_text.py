@@ -29,7 +29,7 @@ _MAX_NESTING = 60
 # Directives of documentation platforms: `[!NOTE]`, `[!INCLUDE [name](target)]`; `:::zone pivot="x"` up to the end of
 # the line or the closing colons; `:::image … :::` also within a line.
 _DIRECTIVES = re.compile(
-    r"\[![A-Za-z][\w-]*(?:[^\[\]\n]|\[[^\[\]\n]*\](?:\([^()\n]*\))?)*\]"
+    r"(?<!\\)\[![A-Za-z][\w-]*(?:[^\[\]\n]|\[[^\[\]\n]*\](?:\([^()\n]*\))?)*\]"
     r"|(?m:^)[ \t]*:{3,}[^\n]*?(?::{3,}(?=[^\n:]|$|\n)|(?=\n|$))"
     r"|:{3}(?:image|icon|code|video)\b[^\n]*?:{3}"
 )

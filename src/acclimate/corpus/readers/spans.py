@@ -100,8 +100,8 @@ class SpanWriter:
         """Write what is due before a text at this position."""
         markers = [marker for marker in self._markers if self.cursor <= marker[0] and marker[1] <= position]
         self._markers.clear()
-        self._gap(markers[0][0] if markers else position)
         if self._separated:
+            self._gap(markers[0][0] if markers else position)
             self._append("\n" * self._held if self._held else "\n")
             self.added += 0 if self._held else 1
             self._separated, self._held, self._room = False, 0, 0
