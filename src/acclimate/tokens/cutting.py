@@ -131,10 +131,10 @@ class Cutter:
         """How much to take of an item that does not fit."""
         part = room - self.frame_length
         missing = self.min_part - (end - start - part)
-        if missing > 0 and part - missing >= self.min_part and budget.allows(missing):
+        if missing > 0 and part - missing >= self.min_part and (last or budget.allows(missing)):
             # What is left of the item would be too short; the row does without those tokens.
             part -= missing
-        elif missing > 0 and not last and part - self.frame_length - self.min_part >= self.min_part:
+        elif missing > 0 and part - self.frame_length - self.min_part >= self.min_part:
             # The same, but the room is needed: leave enough of it for the next item's first part.
             part -= self.frame_length + self.min_part
             return self.word_cut(start + part, start + self.min_part) - start

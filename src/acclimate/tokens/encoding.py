@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.errors import DataError
-from acclimate.tokens.tokenizers import Joints, encode_text, plain_tokenizer, text_joints
+from acclimate.tokens.tokenizers import Joints, encode_text, plain_state, plain_tokenizer, text_joints
 from acclimate.tokens.words import batch_word_starts, token_bounds
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class _Settings:
-    """What a worker needs: the backend's JSON, and what the tokenizer says around it."""
+    """What a worker needs: the tokenizer's `plain_state`, and what the tokenizer says around it."""
 
     backend: str
     joints: Joints
@@ -116,7 +116,7 @@ def encode_documents(
         encode_slow = _slow_encoder(tokenizer, dtype)
         yield from map(encode_slow, chunks)
         return
-    settings = _Settings(tokenizer.backend_tokenizer.to_str(), text_joints(tokenizer), tokenizer.unk_token_id, dtype)
+    settings = _Settings(plain_state(tokenizer), text_joints(tokenizer), tokenizer.unk_token_id, dtype)
     first = [chunk for _, chunk in zip(range(2), chunks, strict=False)]
     workers = num_workers if num_workers is not None else min(_available_cpus(), 8)
     if len(first) < 2 or workers < 2:

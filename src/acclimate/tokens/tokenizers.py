@@ -105,18 +105,37 @@ def encode_text(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def plain_backend(tokenizer: PreTrainedTokenizerBase) -> Any:
-    """A copy of a fast tokenizer's `tokenizers.Tokenizer` that neither cuts nor pads, nor sees special tokens in a
+    """A fast tokenizer's `tokenizers.Tokenizer`, copied, so that it neither cuts nor pads, nor sees special tokens in a
     text: a page that speaks of `[MASK]` gets the pieces of that word, not the mask token."""
-    return plain_tokenizer(tokenizer.backend_tokenizer.to_str())
+    return plain_tokenizer(plain_state(tokenizer))
+
+
+def plain_state(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The JSON that `plain_tokenizer` makes a `plain_backend` from, in this or another process."""
+    state = _backend_state(tokenizer)
+    # `encode_special_tokens` alone is not enough: models that look up whole words, and Unigram, have special tokens
+    # among their pieces and find them there. They keep their ids, under names that no text has.
+    hidden = {
+        token["content"]: f"\x00{number}\x00" for number, token in enumerate(state["added_tokens"]) if token["special"]
+    }
+    for token in state["added_tokens"]:
+        if token["special"]:
+            token["content"] = hidden[token["content"]]
+    model = state["model"]
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {hidden.get(piece, piece): index for piece, index in model["vocab"].items()}
+    else:
+        model["vocab"] = [[hidden.get(piece, piece), score] for piece, score in model["vocab"]]
+    if model.get("unk_token") is not None:
+        model["unk_token"] = hidden.get(model["unk_token"], model["unk_token"])
+    return json.dumps(state)
 
 
 def plain_tokenizer(state: str) -> Any:
-    """`plain_backend` from the JSON of a `tokenizers.Tokenizer`."""
+    """The `plain_backend` of a `plain_state`."""
     from tokenizers import Tokenizer
 
     backend = Tokenizer.from_str(state)
-    backend.no_truncation()
-    backend.no_padding()
     backend.encode_special_tokens = True
     return backend
 
@@ -174,10 +193,13 @@ def text_joints(tokenizer: PreTrainedTokenizerBase) -> Joints:
 
 def _newline(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     """The ids that a newline between two words gets, empty where the tokenizer drops it or turns it into a blank."""
-    if not tokenizer.is_fast:
+    if tokenizer.is_fast:
+        encoding = plain_backend(tokenizer).encode("a\na", add_special_tokens=False)
+        ids = [token for token, bounds in zip(encoding.ids, encoding.offsets, strict=True) if tuple(bounds) == (1, 2)]
+    else:
+        word, line = encode_text(tokenizer, "a"), encode_text(tokenizer, "a\na")
+        between = slice(len(word), len(line) - len(word))
+        ids = line[between] if line[: len(word)] == word == line[between.stop :] else []
+    if not ids or tokenizer.unk_token_id in ids or "\n" not in tokenizer.decode(ids):
         return ()
-    encoding = plain_backend(tokenizer).encode("a\na", add_special_tokens=False)
-    ids = tuple(token for token, bounds in zip(encoding.ids, encoding.offsets, strict=True) if tuple(bounds) == (1, 2))
-    if not ids or tokenizer.unk_token_id in ids or "\n" not in tokenizer.decode(list(ids)):
-        return ()
-    return ids
+    return tuple(ids)

@@ -70,7 +70,7 @@ def train_tokenizer(
         rereadable = texts if not isinstance(texts, Iterator) else _Spooled(texts, spool)
         if not any(text.strip() for text in rereadable):
             raise DataError(
-                "there is no text to train a tokenizer on; `acclimate corpus inspect` tells what became of the documents"
+                "there is no text to train a tokenizer on; see `acclimate corpus inspect` for what became of it"
             )
         backend = _TRAINERS[settings.train](rereadable, settings, list(special.values()))
     _frame(backend, special)
