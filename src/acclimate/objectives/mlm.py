@@ -4,9 +4,8 @@
 loss is on the chosen only. What is chosen together is the `unit`: a token, a whole word (Google's whole-word update;
 Cui et al. 2019, arXiv:1906.08101, for Chinese), or a span of words (SpanBERT, Joshi et al. 2020, arXiv:1907.10529).
 
-The budget is drawn per row and rounded at random, so that the rate holds on average; units are taken in random order
-until it is spent, and the one that would overrun it is taken with the probability that keeps the expected number of
-tokens exact. Rejected: skipping units that do not fit, as BERT's script does; it masks long words too seldom.
+The budget is a share of each row's tokens, met exactly on average, and at least one unit of a row is chosen. Rejected:
+skipping words that do not fit into what is left of the budget, as BERT's script does; it masks long words too seldom.
 """
 
 from __future__ import annotations
@@ -138,21 +137,56 @@ def choose_units(
 ) -> list[NDArray[np.int64]]:
     """Which tokens of a row are predicted: a list of units, each the ascending positions of its tokens."""
     if settings.masks_per_text is not None:
-        chosen = []
-        for segment in range(int(row.segment_ids[-1]) + 1 if len(row) else 0):
-            inside = row.segment_ids == segment
-            units = _units_at_random(row, inside & row.candidates, settings.unit, rng)
-            chosen += itertools.islice(units, settings.masks_per_text)
-        return chosen
-    num_candidates = int(row.candidates.sum())
-    if num_candidates == 0:
+        return _some_of_each_text(row, settings.unit, settings.masks_per_text, rng)
+    positions = np.flatnonzero(row.candidates)
+    if len(positions) == 0:
         return []
-    budget = int(np.floor(settings.mlm_probability * num_candidates + rng.random()))
-    return _spend(max(budget, 1), _units_at_random(row, row.candidates, settings.unit, rng), rng)
+    budget = settings.mlm_probability * len(positions)
+    if settings.unit == "token":
+        return _share_of(np.split(positions, len(positions)), budget, rng)
+    words = _words(row, positions)
+    if settings.unit == "word":
+        return _share_of(words, budget, rng)
+    return _spend(budget, _spans_at_random(row, words, rng), rng)
 
 
-def _spend(budget: int, units: Iterator[NDArray[np.int64]], rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Take units until the budget of tokens is spent; at least one."""
+def _some_of_each_text(row: Row, unit: str, count: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Just so many units of every piece of the row, or all where it has fewer."""
+    chosen: list[NDArray[np.int64]] = []
+    for segment in np.unique(row.segment_ids):
+        positions = np.flatnonzero(row.candidates & (row.segment_ids == segment))
+        units = np.split(positions, len(positions)) if unit == "token" and len(positions) else _words(row, positions)
+        if unit == "span":
+            chosen += itertools.islice(_spans_at_random(row, units, rng), count)
+        else:
+            chosen += [units[index] for index in rng.permutation(len(units))[:count]]
+    return chosen
+
+
+def _share_of(
+    units: list[NDArray[np.int64]], budget: float, rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Units of `budget` tokens on average, at least one; each unit is as likely as any other, whatever its length.
+
+    The units are laid end to end in random order on a circle, and those that start within an arc of `budget` tokens
+    at a random place are chosen: the arc covers any start with probability budget / circumference.
+    """
+    order = rng.permutation(len(units))
+    lengths = np.array([len(units[index]) for index in order])
+    circumference = lengths.sum()
+    starts = np.cumsum(lengths) - lengths
+    distances = (starts - rng.random() * circumference) % circumference
+    chosen = distances < budget
+    if not chosen.any():
+        chosen[distances.argmin()] = True
+    return [units[index] for index in order[chosen]]
+
+
+def _spend(
+    budget: float, units: Iterator[NDArray[np.int64]], rng: np.random.Generator
+) -> list[NDArray[np.int64]]:
+    """Take units until the budget of tokens is spent; at least one. The unit that would overrun it is taken with the
+    probability that keeps the expected number of tokens exact."""
     chosen: list[NDArray[np.int64]] = []
     left = budget
     for unit in units:
@@ -163,23 +197,6 @@ def _spend(budget: int, units: Iterator[NDArray[np.int64]], rng: np.random.Gener
         if left <= 0:
             break
     return chosen
-
-
-def _units_at_random(
-    row: Row, candidates: NDArray[np.bool_], unit: str, rng: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
-    """Every unit of a row in random order; units do not overlap."""
-    positions = np.flatnonzero(candidates)
-    if unit == "token":
-        for position in rng.permutation(positions):
-            yield np.array([position])
-        return
-    words = _words(row, positions)
-    if unit == "word":
-        for index in rng.permutation(len(words)):
-            yield words[index]
-        return
-    yield from _spans_at_random(row, words, rng)
 
 
 def _words(row: Row, positions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -193,8 +210,10 @@ def _words(row: Row, positions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return np.split(positions, np.flatnonzero(begins[1:]) + 1)
 
 
-def _spans_at_random(row: Row, words: list[NDArray[np.int64]], rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Spans of SpanBERT's lengths at random places, whole words, not overlapping; lastly the words left over."""
+def _spans_at_random(
+    row: Row, words: list[NDArray[np.int64]], rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """Spans of SpanBERT's lengths at random places, whole words, not overlapping, until every word is in one."""
     segments = [int(row.segment_ids[word[0]]) for word in words]
     taken = np.zeros(len(words), dtype=bool)
     while not taken.all():
