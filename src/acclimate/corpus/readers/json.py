@@ -119,5 +119,5 @@ def _explain(error: Exception, length: int | None = None) -> str:
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if isinstance(error, json.JSONDecodeError) and length is not None:
-        return f"{error.msg} at column {min(error.colno, length + 1)}"
+        return f"{error.msg.removesuffix(' at')} at column {min(error.colno, length + 1)}"
     return str(error)
