@@ -8,6 +8,7 @@ writer to the same place removes it.
 from __future__ import annotations
 
 import datetime
+import errno
 import hashlib
 import json
 import os
@@ -22,7 +23,10 @@ from acclimate import __version__
 from acclimate.errors import ArtifactError, writing_to
 
 MANIFEST = "manifest.json"
-_PARTIAL = ".partial-"
+# Beside `NAME`, while process PID of machine HOST writes it: `.NAME.partial-HOST-PID`, and what it replaces,
+# `.NAME.replaced-HOST-PID`.
+_PARTIAL = "partial"
+_REPLACED = "replaced"
 
 
 def fingerprint(value: Any) -> str:
@@ -52,7 +56,7 @@ def writing_text(path: str | Path) -> Iterator[TextIO]:
     path = Path(path)
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}{_PARTIAL}{os.getpid()}")
+        aside = _aside(path, _PARTIAL)
         try:
             with open(aside, "w", encoding="utf-8", newline="\n") as file:
                 yield file
@@ -70,8 +74,12 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Like `write_text`, for plain data: indented, non-ASCII characters as they are."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    """Like `write_text`, for plain data: indented, non-ASCII characters as they are.
+
+    Lone surrogates, which names of files that are not UTF-8 hold, are escaped as JSON does it.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def read_json(path: str | Path) -> Any:
@@ -89,39 +97,58 @@ def staged_folder(target: str | Path, *, replace: bool = False) -> Iterator[Path
     """Yield an empty folder beside `target`; on a clean exit it becomes `target`, on an exception it is removed.
 
     With `replace`, an existing `target` is replaced (it is moved away first and removed last, so that a crash at
-    any moment leaves the old or the new one); otherwise an existing one that is not empty is an error.
+    any moment leaves the old or the new one); otherwise an existing one that is not empty is an error. Where `target`
+    is a link to a folder, the folder that it points to is written.
     """
-    target = Path(os.path.abspath(target))
+    target = Path(os.path.realpath(target))
     with writing_to(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(target)
-        staging = target.with_name(f".{target.name}{_PARTIAL}{socket.gethostname()}-{os.getpid()}")
+        _check_free(target, replace)
+        staging = _aside(target, _PARTIAL)
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
     try:
         with writing_to(target):
             yield staging
-            _sync(staging)
+            sync_files(staging)
             _move_into_place(staging, target, replace)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def _aside(path: Path, role: str) -> Path:
+    return path.with_name(f".{path.name}.{role}-{socket.gethostname()}-{os.getpid()}")
+
+
+def _check_free(target: Path, replace: bool) -> None:
+    """Refuse a target that cannot be written, before any work is done for it."""
+    if target.exists() and not target.is_dir():
+        raise ArtifactError(f"{target} is a file; choose a folder")
+    if not replace and target.exists() and any(target.iterdir()):
+        raise ArtifactError(f"{target} exists already and is not empty; choose another folder or remove it")
+
+
 def _move_into_place(staging: Path, target: Path, replace: bool) -> None:
-    old = target.with_name(f".{target.name}.old{_PARTIAL}{socket.gethostname()}-{os.getpid()}")
+    _check_free(target, replace)
+    replaced = _aside(target, _REPLACED)
     if target.exists():
-        if any(target.iterdir()):
-            if not replace:
-                raise ArtifactError(f"{target} exists already and is not empty; choose another folder or remove it")
-            os.rename(target, old)
-        else:
-            target.rmdir()
-    os.rename(staging, target)
-    shutil.rmtree(old, ignore_errors=True)
+        os.rename(target, replaced)
+    try:
+        os.rename(staging, target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise ArtifactError(f"another process wrote {target} at the same time; run this again") from error
+    finally:
+        if target.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+        elif replaced.exists():
+            os.rename(replaced, target)
 
 
-def _sync(folder: Path) -> None:
-    """Ask the system to put a folder's files on disk before the rename makes them visible."""
+def sync_files(folder: Path) -> None:
+    """Ask the system to put a folder's files on disk, before a rename makes them visible."""
     for path in folder.rglob("*"):
         if path.is_file():
             with open(path, "rb") as file:
@@ -132,22 +159,26 @@ def _remove_stale(target: Path) -> None:
     """Remove what writers on this machine that no longer run left beside `target`; bring back an old one cut off
     between the two renames."""
     host = socket.gethostname()
-    for path in target.parent.glob(f".{target.name}*{_PARTIAL}{host}-*"):
-        pid = path.name.rpartition("-")[2]
-        if pid.isdigit() and _runs(int(pid)):
+    leftovers = {role: f".{target.name}.{role}-{host}-" for role in (_REPLACED, _PARTIAL)}
+    for path in sorted(target.parent.iterdir()):
+        role = next((role for role, start in leftovers.items() if path.name.startswith(start)), None)
+        if role is None or _runs(path.name.removeprefix(leftovers[role])):
             continue
-        if path.name.startswith(f".{target.name}.old{_PARTIAL}") and not target.exists():
+        if role == _REPLACED and not target.exists():
             os.rename(path, target)
         else:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _runs(pid: int) -> bool:
-    if pid == os.getpid():
+def _runs(pid: str) -> bool:
+    """Whether a process other than this one has this number; what is no number is no leftover of ours to remove."""
+    if not pid.isdecimal():
+        return True
+    if int(pid) == os.getpid():
         return False
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

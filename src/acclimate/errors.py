@@ -62,6 +62,12 @@ _DISK_ERRORS = {
     errno.EACCES: "permission denied; choose a folder that you may write to",
     errno.EPERM: "operation not permitted; choose a folder that you may write to",
     errno.ENOTDIR: "a part of the path is a file, not a folder; choose another folder",
+    errno.EEXIST: "a part of the path is a file, not a folder; choose another folder",
+    errno.EISDIR: "a folder lies where a file should be written; choose another place or remove it",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.EFBIG: "the file is too large for this file system; choose another folder",
+    errno.EIO: "the disk or network share reports an error; choose another folder",
+    errno.ESTALE: "the network share has gone; mount it again or choose another folder",
 }
 
 

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from acclimate.errors import AcclimateError
 
 
 @contextmanager
 def reaching_hub(what: str, name: str, error_type: type[AcclimateError]) -> Iterator[None]:
-    """Turn a library's failure to load `what` ("model", "tokenizer", "data set") `name` into an `error_type`."""
+    """Turn a library's failure to load `what` ("model", "tokenizer", "data set") `name` into an `error_type`.
+
+    Any failure: what the libraries raise on a damaged file or a strange setting has no base in common
+    (SafetensorError, KeyError, TypeError, …). So keep nothing else within this context than the call that loads.
+    """
     try:
         yield
     except AcclimateError:
         raise
-    except (OSError, ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:
         raise error_type(_explain(what, name, error)) from error
 
 
 def _explain(what: str, name: str, error: Exception) -> str:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if Path(name).exists():
+    if not isinstance(error, (OSError, ValueError, RuntimeError, ImportError)):
+        reason = f"{type(error).__name__}: {reason}"  # a bare `KeyError: 'x'` says little without its name
+    if os.path.exists(name):
         return f"{what} {name} cannot be loaded: {reason}"
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         return f"{what} {name} cannot be loaded: there is no such folder"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from acclimate.errors import RecipeError
 
@@ -36,8 +38,8 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _write_out_shorthand(cls, value: Any) -> Any:
-        return expand_shorthand(cls, value)
+    def _as_written(cls, value: Any) -> Any:
+        return _without_empty(cls, expand_shorthand(cls, value))
 
 
 S = TypeVar("S", bound=Section)
@@ -57,7 +59,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"recipe {path} cannot be read: {error}") from error
     try:
-        data = yaml.load(text, Loader=_UniqueKeyLoader)
+        data = yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise RecipeError(f"recipe {path} is not valid YAML: {error}") from error
     if not isinstance(data, dict):
@@ -67,14 +69,42 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     return data
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML as in the specification's core: a key given twice is an error, `1e-4` is a number."""
+# What a plain scalar is, as in the core schema of YAML 1.2. PyYAML follows YAML 1.1, in which `1e-4` is a string,
+# `eval_strategy: no` is false, `12:30` is 750 and `2024-01-01` a date.
+_PLAIN_SCALARS = {
+    "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    "int": (r"[-+]?(?:0|[1-9][0-9_]*)", "-+0123456789"),
+    "float": (
+        r"[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+|[0-9][0-9_]*\.[0-9_]*|\.[0-9]+(?:[eE][-+]?[0-9]+)?"
+        r"|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "merge": (r"<<", "<"),
+}
+
+
+_RESOLVERS: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+for _kind, (_pattern, _first_characters) in _PLAIN_SCALARS.items():
+    for _character in _first_characters:
+        _rule = (f"tag:yaml.org,2002:{_kind}", re.compile(rf"^(?:{_pattern})$"))
+        _RESOLVERS.setdefault(_character, []).append(_rule)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key given twice, or one that is no plain value, is an error."""
+
+    yaml_implicit_resolvers = _RESOLVERS
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a plain word; put braces and brackets in quotes", key_node.start_mark
+                )
+            key = key_node.value
+            if key in seen and key != "<<":
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is given twice", key_node.start_mark
                 )
@@ -82,12 +112,22 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1, which PyYAML follows, takes 1e-4 for a string; people write learning rates so.
-_UniqueKeyLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9][0-9_]*\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    """Puts in quotes whatever text a reader of YAML 1.1 or 1.2 would take for something else."""
+
+    yaml_implicit_resolvers = {
+        character: [*yaml.SafeDumper.yaml_implicit_resolvers.get(character, []), *_RESOLVERS.get(character, [])]
+        for character in {*yaml.SafeDumper.yaml_implicit_resolvers, *_RESOLVERS}
+    }
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def write_yaml(data: Mapping[str, Any]) -> str:
+    """Plain data as YAML that `read_recipe` reads back as the same data."""
+    text: str = yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return text
 
 
 def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
@@ -100,7 +140,7 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
             problems.append(f"`{override}`: expected key=value, such as training.max_steps=500")
             continue
         try:
-            parsed[key.strip()] = yaml.load(value, Loader=_UniqueKeyLoader)
+            parsed[key.strip()] = yaml.load(value, Loader=_Loader)
         except yaml.YAMLError as error:
             problems.append(f"`{override}`: the value is not valid YAML ({error})")
     if problems:
@@ -111,32 +151,50 @@ def parse_overrides(overrides: Sequence[str]) -> dict[str, Any]:
 def apply_overrides(data: Mapping[str, Any], overrides: Mapping[str, Any], schema: type[Section]) -> dict[str, Any]:
     """A copy of `data` in which each dotted path of `overrides` has its new value.
 
-    A shorthand on the way (`objective: mlm` under `objective.unit=word`) is written out first.
+    A shorthand on the way (`objective: mlm` under `objective.unit=word`) is written out first. A number picks from a
+    list, counted from 0: `corpus.sources.0.limit=100`.
+
+    Raises:
+        RecipeError: lists every path that leads nowhere.
     """
     result: dict[str, Any] = _copy(data)
+    problems = []
     for path, value in overrides.items():
-        keys = path.split(".")
-        node: dict[str, Any] = result
-        section: Any = schema
-        for key in keys[:-1]:
-            section = _field_section(section, key)
-            child = node.get(key)
-            if child is None:
-                child = {}
-            elif not isinstance(child, dict):
-                shorthand = section.SHORTHAND if section is not None else None
-                if shorthand is None:
-                    raise RecipeError(f"`{path}`: `{key}` is {child!r}, which has no settings below it")
-                child = {shorthand: child}
-            node[key] = child
-            node = child
-        last = _field_section(section, keys[-1])
-        old = node.get(keys[-1])
-        if last is not None and last.SHORTHAND and isinstance(old, dict) and not isinstance(value, (dict, type(None))):
-            node[keys[-1]] = {**old, last.SHORTHAND: value}
-        else:
-            node[keys[-1]] = value
+        try:
+            result = _with(result, path.split("."), value, schema)
+        except LookupError as error:
+            problems.append(f"`{path}`: {error.args[0]}")
+    if problems:
+        raise RecipeError("settings that lead nowhere:", problems)
     return result
+
+
+def _with(node: Any, keys: Sequence[str], value: Any, section: type[Section] | None) -> Any:
+    """`node`, which stands where `section` is expected, with `value` at the path `keys` below it."""
+    if not keys:
+        if section is not None and section.SHORTHAND and isinstance(node, dict) and _is_bare(value):
+            return {**node, section.SHORTHAND: value}
+        return value
+    key, rest = keys[0], keys[1:]
+    if key.isdecimal() and section is not None and not isinstance(node, list):
+        node = [] if node is None else [node]  # one item is often written without its list
+    if isinstance(node, list):
+        if not (key.isdecimal() and int(key) < len(node)):
+            raise LookupError(f"there is no item {key} in a list of {len(node)}; they are counted from 0")
+        items = list(node)
+        items[int(key)] = _with(items[int(key)], rest, value, section)
+        return items
+    if node is None:
+        node = {}
+    elif not isinstance(node, dict):
+        if section is None or section.SHORTHAND is None:
+            raise LookupError(f"there is {node!r}, which has no settings below it")
+        node = {section.SHORTHAND: node}
+    return {**node, key: _with(node.get(key), rest, value, _field_section(section, key))}
+
+
+def _is_bare(value: Any) -> bool:
+    return value is not None and not isinstance(value, (dict, list))
 
 
 def _copy(value: Any) -> Any:
@@ -152,6 +210,20 @@ def expand_shorthand(section: type[Section], value: Any) -> Any:
     if section.SHORTHAND is not None and value is not None and not isinstance(value, (Mapping, Section)):
         return {section.SHORTHAND: value}
     return value
+
+
+def _without_empty(section: type[Section], value: Any) -> Any:
+    """Leave out sections that are there with nothing in them (`training:` above lines that are commented out)."""
+    if not isinstance(value, Mapping):
+        return value
+    fields = section.model_fields
+    return {key: item for key, item in value.items() if item is not None or not _holds_settings(fields.get(key))}
+
+
+def _holds_settings(field: FieldInfo | None) -> bool:
+    annotation = None if field is None else field.annotation
+    is_section = isinstance(annotation, type) and issubclass(annotation, Section)
+    return is_section or typing.get_origin(annotation) is dict
 
 
 def raise_problems(where: str, problems: Sequence[str]) -> None:
@@ -184,31 +256,75 @@ def check(schema: type[Section], data: Any, path: str = "", *, places: Mapping[s
     try:
         schema.model_validate(data)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        return list(dict.fromkeys(_problem(schema, detail, path, places or {}) for detail in details))
+        start = f"{path}." if path else ""
+        known: dict[str, str] = {}
+        for place in sorted(_paths(schema, start), key=lambda place: place.count(".")):
+            known.setdefault(place.rpartition(".")[2], place)
+        found: dict[str, list[Any]] = {}
+        problems = []
+        for detail in error.errors(include_url=False):
+            section, dotted = _locate(schema, detail, path)
+            if detail["type"] == "extra_forbidden":
+                key = str(detail["loc"][-1])
+                problems.append(
+                    unknown_key(dotted, key, section.model_fields, section.RENAMED, {**known, **(places or {})})
+                )
+            elif detail["type"] == "missing":
+                problems.append(f"`{dotted}` is missing")
+            else:
+                found.setdefault(dotted, []).append(detail)
+        told = [describe(details) for details in found.values()]
+        return [
+            *problems,
+            *(f"`{dotted}`: {text}" if dotted else text for dotted, text in zip(found, told, strict=True)),
+        ]
     return []
 
 
-def _problem(schema: type[Section], detail: Any, prefix: str, places: Mapping[str, str]) -> str:
-    location = [str(part) for part in detail["loc"]]
+def _locate(schema: type[Section], detail: Any, prefix: str) -> tuple[type[Section], str]:
+    """The section in which a mistake was made, and its dotted path; pydantic's names of union members are left out."""
+    *way, last = [str(part) for part in detail["loc"]] or [""]
     section = schema
-    named: list[str] = []
-    for part in location[:-1]:
+    named = [prefix] if prefix else []
+    for part in way:
         child = _field_section(section, part)
-        if child is not None:
-            section = child
-        if part.isdigit() or child is not None or part in section.model_fields:
+        if part.isdecimal() or part in section.model_fields:
             named.append(part)
-    if location:
-        named.append(location[-1])
-    dotted = ".".join([*([prefix] if prefix else []), *named])
-    if detail["type"] == "extra_forbidden":
-        known = {key: place for place in _paths(schema) if (key := place.rpartition(".")[2])}
-        return unknown_key(dotted, location[-1], section.model_fields, section.RENAMED, {**known, **places})
-    if detail["type"] == "missing":
-        return f"`{dotted}` is missing"
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    return f"`{dotted}`: {message}" if dotted else message
+        section = child or section
+    if detail["type"] in ("extra_forbidden", "missing") or last.isdecimal() or last in section.model_fields:
+        named.append(last)
+    return section, ".".join(named)
+
+
+# What was expected, by pydantic's type of mistake, in this package's words.
+_EXPECTED = {
+    "string_type": "text",
+    "list_type": "a list",
+    "dict_type": "a mapping of settings",
+    "model_type": "a mapping of settings",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+}
+
+
+def describe(details: Sequence[Any]) -> str:
+    """What pydantic found wrong with one value (several findings: one for each type that it might have had)."""
+    first = details[0]
+    if first["type"] == "value_error":
+        return str(first["msg"]).removeprefix("Value error, ")
+    words = list(dict.fromkeys(_EXPECTED[detail["type"]] for detail in details if detail["type"] in _EXPECTED))
+    expected = f"expected {' or '.join(words)}" if words else str(first["msg"])
+    quotes = "; put it in quotes" if "text" in words and isinstance(first["input"], (int, float)) else ""
+    return f"{expected}, got {reprlib.repr(first['input'])}{quotes}"
+
+
+# So many known keys are named where none is near; TrainingArguments has a hundred.
+_SHOWN = 30
 
 
 def unknown_key(
@@ -219,20 +335,23 @@ def unknown_key(
         return f"`{dotted}` is not a setting here: {renamed[key]}"
     place = (places or {}).get(key)
     if place is not None and place != dotted:
-        return f"unknown key `{dotted}`; `{key}` belongs at `{place}`"
+        where = f"belongs at `{place}`" if "." in place else "stands at the top of the recipe"
+        return f"unknown key `{dotted}`; `{key}` {where}"
     prefix = dotted[: len(dotted) - len(key)]
-    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.6)
+    names = sorted(known)
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     if near:
         return f"unknown key `{dotted}`; did you mean `{prefix}{near[0]}`?"
-    return f"unknown key `{dotted}`; known here: {', '.join(sorted(known))}"
+    return f"unknown key `{dotted}`; known here: {', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}"
 
 
 def _paths(section: type[Section], prefix: str = "", depth: int = 0) -> Iterator[str]:
-    for name in section.model_fields:
+    for name, field in section.model_fields.items():
         yield prefix + name
-        child = _field_section(section, name)
+        child = _section_in(field.annotation)
         if child is not None and depth < 3:
-            yield from _paths(child, f"{prefix}{name}.", depth + 1)
+            item = ".0" if typing.get_origin(field.annotation) is list else ""
+            yield from _paths(child, f"{prefix}{name}{item}.", depth + 1)
 
 
 def _field_section(section: Any, name: str) -> type[Section] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from acclimate.progress import Progress
 
@@ -24,8 +26,16 @@ LINE_INTERVAL = 15.0
 
 
 def print_json(value: Any) -> None:
-    """Plain data on stdout, non-ASCII characters as they are."""
-    print(json.dumps(value, ensure_ascii=False, indent=2))
+    """Plain data on stdout, non-ASCII characters as they are; what is no finite number is null, as JSON has none."""
+    print(json.dumps(_finite(value), ensure_ascii=False, indent=2))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class ConsoleListener:
@@ -33,7 +43,7 @@ class ConsoleListener:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.err = Console(stderr=True, highlight=False)
+        self.err = Console(stderr=True, highlight=False, emoji=False)
         self.bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -105,22 +115,24 @@ def hush_libraries() -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout: the first column is text, the others are figures."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    """A table on stdout: the first column is text, the others are figures; nothing in it is taken for markup."""
+    table = Table(title=Text(title), title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     Console(highlight=False).print(table)
 
 
 def print_text(text: str = "") -> None:
     """Plain text on stdout; nothing in it is taken for markup."""
-    Console(highlight=False).print(text, markup=False, soft_wrap=True)
+    Console(highlight=False, emoji=False).print(text, markup=False, soft_wrap=True)
 
 
 def format_figure(name: str, value: Any) -> str:
     """A figure of a run's summary, for people."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if isinstance(value, float) and not value.is_integer():
         return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)

@@ -48,7 +48,10 @@ def _lines(texts: list[str] | None, file: str | None) -> Iterator[str]:
     if texts and texts != ["-"]:
         yield from texts
     elif file is None:
-        yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+        try:
+            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+        except UnicodeDecodeError as error:
+            raise SourceError(f"stdin cannot be read: {error}") from error
 
 
 def print_candidates(text: str, filled: list[Any]) -> None:

@@ -10,7 +10,6 @@ import os
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from acclimate import __version__
@@ -52,25 +51,14 @@ app.command("fill")(fill.fill)
 
 
 def main() -> None:
-    """Entry point: an error that the user can mend is printed without a traceback, and the exit code is 2."""
+    """Entry point: an error that the user can mend is printed without a traceback, and the exit code is 2.
+
+    Typer itself sees to a wrong command line (2), to Ctrl-C (130), and to a reader of our output that has gone (1).
+    """
     # Tokenizers warn at length when a process forks after using them; our workers set this for themselves.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
-        sys.exit(app(standalone_mode=False))
+        app(prog_name="acclimate")
     except AcclimateError as error:
-        _say(str(error))
+        typer.echo(f"acclimate: {error}", err=True)
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        _say("stopped")
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output (`| head`) has gone; Python would complain of it again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-
-
-def _say(text: str) -> None:
-    typer.echo(f"acclimate: {text}", err=True)

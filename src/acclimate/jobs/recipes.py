@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import yaml
 from pydantic import ConfigDict, Field
 
 from acclimate.corpus import CorpusSettings
-from acclimate.errors import RecipeError
 from acclimate.evaluation.settings import EvaluationSettings
 from acclimate.models.settings import ModelSettings
 from acclimate.objectives import OBJECTIVES, check_objective
@@ -22,9 +20,10 @@ from acclimate.recipe import (
     parse_overrides,
     raise_problems,
     read_recipe,
+    write_yaml,
 )
 from acclimate.tokens.settings import TokenizerSettings
-from acclimate.training.settings import check_training, training_fields
+from acclimate.training.settings import OWNED, RENAMED, check_training, training_fields
 
 
 class ObjectiveSection(Section):
@@ -42,6 +41,14 @@ class ObjectiveSection(Section):
     @property
     def options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+
+# Settings of the recipe itself, which are refused under `training:`.
+_TOP = ("seed", "output_dir", "report_to", "resume_from_checkpoint")
+
+
+def _under_training(advice: str) -> str:
+    return f"under `training:`, {advice}" if advice.startswith("write ") else advice
 
 
 class Recipe(Section):
@@ -65,6 +72,8 @@ class Recipe(Section):
     """
 
     RENAMED: ClassVar[Mapping[str, str]] = {
+        **{name: advice for name, advice in OWNED.items() if name not in _TOP},
+        **{name: _under_training(advice) for name, advice in RENAMED.items()},
         "model_name_or_path": "write `model`",
         "model_name": "write `model`",
         "config_name": "write `model: {config: …}`",
@@ -116,31 +125,41 @@ def make_recipe(
     """
     merged = apply_overrides(data, overrides or {}, Recipe)
     raise_problems(where, find_problems(merged))
-    recipe = Recipe.model_validate(merged)
-    if recipe.corpus.path is None and not recipe.corpus.sources:
-        raise RecipeError(
-            f"{where} has 1 mistake:", ["`corpus` needs a corpus folder (`path`) or `sources` to build one"]
-        )
-    return recipe
+    return Recipe.model_validate(merged)
 
 
 def find_problems(data: Mapping[str, Any]) -> list[str]:
     """Every mistake in the plain data of a recipe."""
-    problems = check(Recipe, data, places=_places(data))
-    problems += check_training(data.get("training") or {})
-    objective = expand_shorthand(ObjectiveSection, data.get("objective") or {})
-    if isinstance(objective, Mapping):
-        options = {key: value for key, value in objective.items() if key != "name"}
-        if objective.get("name") is not None:
-            problems += check_objective(str(objective["name"]), options)
-        elif options:
-            problems.append(f"`objective` has options ({', '.join(options)}), but no `name`, such as `mlm`")
-    return problems
+    problems = check(Recipe, data, places=_places())
+    training = data.get("training")
+    if isinstance(training, Mapping):
+        problems += check_training(training, places=_places())
+    return problems + _objective_problems(data.get("objective")) + _corpus_problems(data.get("corpus"))
 
 
-def _places(data: Mapping[str, Any]) -> dict[str, str]:
+def _objective_problems(value: Any) -> list[str]:
+    objective = expand_shorthand(ObjectiveSection, value)
+    if not isinstance(objective, Mapping):
+        return []
+    options = {key: value for key, value in objective.items() if key != "name"}
+    name = objective.get("name")
+    if isinstance(name, str):
+        return check_objective(name, options, places=_places())
+    if options and name is None:
+        return [f"`objective` has options ({', '.join(map(str, options))}), but no `name`, such as `mlm`"]
+    return []
+
+
+def _corpus_problems(value: Any) -> list[str]:
+    """Elsewhere a corpus may be named later, or have nothing but sources; a recipe needs one of the two."""
+    if isinstance(value, Mapping) and not value.get("path") and not value.get("sources"):
+        return ["`corpus` needs a corpus folder (`path`) or `sources` to build one"]
+    return []
+
+
+def _places() -> dict[str, str]:
     """Where keys belong that the sections' own schemas cannot know of."""
-    places = {name: f"training.{name}" for name in training_fields()}
+    places = {name: name for name in Recipe.model_fields} | {name: f"training.{name}" for name in training_fields()}
     for objective in OBJECTIVES.values():
         places |= {name: f"objective.{name}" for name in objective.Settings.model_fields}
     return places
@@ -153,7 +172,7 @@ def to_data(recipe: Recipe) -> dict[str, Any]:
 
 def to_yaml(recipe: Recipe) -> str:
     """A recipe as a file that `acclimate run` takes."""
-    return yaml.safe_dump(to_data(recipe), sort_keys=False, allow_unicode=True, width=100)
+    return write_yaml(to_data(recipe))
 
 
 # Settings that may change between an interrupted run and its continuation: they decide nothing about the weights.

@@ -35,13 +35,15 @@ def find_objective(name: str) -> type[Objective]:
     return OBJECTIVES[name]
 
 
-def check_objective(name: str, options: Mapping[str, Any], path: str = "objective") -> list[str]:
-    """Every mistake in the options of an objective."""
+def check_objective(
+    name: str, options: Mapping[str, Any], path: str = "objective", *, places: Mapping[str, str] | None = None
+) -> list[str]:
+    """Every mistake in the options of an objective; `places` says where keys belong that stand elsewhere."""
     try:
         objective = find_objective(name)
     except RecipeError as error:
         return [str(error)]
-    return check(objective.Settings, dict(options), path)
+    return check(objective.Settings, dict(options), path, places=places)
 
 
 def own_objective(family: str, model_type: str) -> str:
@@ -60,8 +62,8 @@ def check_fit(name: str, family: str, model_type: str) -> None:
     offer = f"objectives that fit it: {', '.join(fitting)}" if fitting else _nothing_fits(family, model_type)
     article = "an" if family.startswith("e") else "a"
     raise ModelError(
-        f"`{name}` needs {' or '.join(objective.families)} models, and model type {model_type!r} is {article} {family}; "
-        f"{offer}"
+        f"`{name}` needs {' or '.join(objective.families)} models, and model type {model_type!r} is "
+        f"{article} {family}; {offer}"
     )
 
 

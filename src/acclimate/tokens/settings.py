@@ -39,13 +39,13 @@ class TokenizerSettings(Section):
             raise ValueError("`revision` is one of a hub repository; give its `name` too")
         if self.train is None:
             for key in ("vocab_size", "min_frequency", "lowercase"):
-                if key in self.model_fields_set:
+                if getattr(self, key) != type(self).model_fields[key].default:
                     raise ValueError(
                         f"`{key}` is for a tokenizer that is trained on the corpus; "
                         f"add `train: wordpiece`, bpe or unigram, or leave `{key}` out"
                     )
             return self
-        if self.train == "unigram" and "min_frequency" in self.model_fields_set:
+        if self.train == "unigram" and self.min_frequency != type(self).model_fields["min_frequency"].default:
             raise ValueError(
                 "`min_frequency` has no meaning for unigram, which keeps pieces by likelihood; leave it out"
             )

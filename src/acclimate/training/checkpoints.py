@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from acclimate.artifacts import read_manifest, write_manifest
+from acclimate.artifacts import read_manifest, sync_files, write_manifest
 from acclimate.errors import ArtifactError, CheckpointError, writing_to
 
 STAGING = ".checkpoint.partial"
@@ -24,6 +24,7 @@ def put_in_place(run_folder: Path, step: int) -> Path:
     staged = staging_folder(run_folder) / f"checkpoint-{step}"
     target = run_folder / staged.name
     with writing_to(run_folder):
+        sync_files(staged)
         write_manifest(staged, "checkpoint", {"step": step})
         if target.exists():
             shutil.rmtree(target)

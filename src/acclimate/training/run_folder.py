@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -56,11 +57,12 @@ class RunFolder:
         with staged_folder(self.path / "model.partial", replace=True) as staging:
             save(staging)
         aside = self.path / "model.partial"
-        names = sorted(path.name for path in aside.iterdir() if path.is_file())
+        names = sorted(path.relative_to(aside).as_posix() for path in aside.rglob("*") if path.is_file())
         with writing_to(self.path):
             for name in names:
+                (self.path / name).parent.mkdir(exist_ok=True, parents=True)
                 os.replace(aside / name, self.path / name)
-            aside.rmdir()
+            shutil.rmtree(aside)
         self.manifest["files"] = dict.fromkeys(names, 0)
 
 
@@ -111,6 +113,8 @@ def open_run(path: str | Path) -> RunFolder:
         CheckpointError: the folder is no run, or its training has not finished.
     """
     run = RunFolder(path)
+    if not run.path.exists():
+        raise CheckpointError(f"there is no run in {path}: it does not exist")
     try:
         manifest = find_manifest(run.path, KIND)
     except ArtifactError as error:

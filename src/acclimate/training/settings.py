@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 from collections.abc import Mapping
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
-from acclimate.recipe import unknown_key
+from acclimate.recipe import describe, unknown_key
 
 _AT_THE_TOP = "it stands at the top of the recipe: `{0}: …`, not under `training:`"
 _NO_EFFECT = "it has no effect here: evaluation scores the objective's own targets, not `compute_metrics`"
@@ -82,6 +83,16 @@ RENAMED: Mapping[str, str] = {
     "push_to_hub_model_id": "push the finished run folder with `hf upload`",
 }
 
+# What `transformers` does not refuse, and nothing can be trained with.
+AT_LEAST: Mapping[str, int] = {
+    "per_device_train_batch_size": 1,
+    "per_device_eval_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "dataloader_num_workers": 0,
+    "num_train_epochs": 0,
+    "learning_rate": 0,
+}
+
 # Where our defaults differ from those of `transformers`.
 DEFAULTS: Mapping[str, Any] = {"logging_steps": 50}
 
@@ -97,11 +108,15 @@ def training_fields() -> list[str]:
     return sorted(_fields().keys() - OWNED.keys())
 
 
-def check_training(values: Any, path: str = "training") -> list[str]:
-    """Every mistake in a `training:` section, each with its dotted path and how to mend it."""
+def check_training(values: Any, path: str = "training", *, places: Mapping[str, str] | None = None) -> list[str]:
+    """Every mistake in a `training:` section, each with its dotted path and how to mend it.
+
+    `places` says where keys belong that stand elsewhere in a recipe: {"mlm_probability": "objective.mlm_probability"}.
+    """
     if not isinstance(values, Mapping):
         return [f"`{path}`: expected a mapping of TrainingArguments, such as `num_train_epochs: 3`"]
-    problems = [problem for name, value in values.items() if (problem := _check_field(path, str(name), value))]
+    found = [_check_field(path, str(name), value, places or {}) for name, value in values.items()]
+    problems = [problem for problem in found if problem is not None]
     if problems:
         return problems
     try:
@@ -111,17 +126,30 @@ def check_training(values: Any, path: str = "training") -> list[str]:
     return []
 
 
-def _check_field(path: str, name: str, value: Any) -> str | None:
+def _check_field(path: str, name: str, value: Any, places: Mapping[str, str]) -> str | None:
     fields = _fields()
     if name in OWNED:
         return f"`{path}.{name}` is not a setting here: {OWNED[name]}"
     if name not in fields:
-        return unknown_key(f"{path}.{name}", name, fields.keys() - OWNED.keys(), RENAMED)
+        return unknown_key(f"{path}.{name}", name, fields.keys() - OWNED.keys(), RENAMED, places)
     try:
-        TypeAdapter(fields[name], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+        coerced = _adapter(name).validate_python(value)
     except ValidationError as error:
-        return f"`{path}.{name}`: {error.errors()[0]['msg']}, got {value!r}"
+        return f"`{path}.{name}`: {describe(error.errors())}"
+    for choices in typing.get_args(fields[name]):
+        if isinstance(choices, type) and issubclass(choices, Enum) and isinstance(coerced, str):
+            try:
+                choices(coerced)
+            except ValueError as error:
+                return f"`{path}.{name}`: {error}"
+    if name in AT_LEAST and coerced < AT_LEAST[name]:
+        return f"`{path}.{name}` must be at least {AT_LEAST[name]}, got {value}"
     return None
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_fields()[name], config=ConfigDict(arbitrary_types_allowed=True))
 
 
 def training_arguments(values: Mapping[str, Any], output_dir: Path, *, seed: int, report_to: Any) -> TrainingArguments:
@@ -130,11 +158,7 @@ def training_arguments(values: Mapping[str, Any], output_dir: Path, *, seed: int
 
 
 def _build(values: Mapping[str, Any], output_dir: Path, *, seed: int, report_to: Any) -> TrainingArguments:
-    fields = _fields()
-    coerced = {
-        name: TypeAdapter(fields[name], config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
-        for name, value in values.items()
-    }
+    coerced = {name: _adapter(name).validate_python(value) for name, value in values.items()}
     return TrainingArguments(
         **{
             **DEFAULTS,
