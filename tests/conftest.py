@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+
 from pathlib import Path
 
 import pytest
+
+# The models of the tests are so small that a second thread only waits; on a busy machine it waits long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

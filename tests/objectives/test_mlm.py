@@ -330,7 +330,9 @@ def test_padding_changes_nothing() -> None:
     with torch.no_grad():
         together = subject.sums(model, _batch(subject, short, long)).item()
         apart = sum(
-            subject.sums(model, subject.collate([subject.corrupt(one, generator(1, Purpose.CORRUPTION, number))])).item()
+            subject.sums(
+                model, subject.collate([subject.corrupt(one, generator(1, Purpose.CORRUPTION, number))])
+            ).item()
             for number, one in enumerate((short, long))
         )
     assert together == pytest.approx(apart, rel=1e-5)
