@@ -8,6 +8,7 @@ keeps its traceback.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,8 +93,5 @@ def writing_to(folder: str | Path) -> Iterator[None]:
 def _disk_reason(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno is not None:
         return _DISK_ERRORS.get(error.errno)
-    text = str(error)
-    for number, reason in _DISK_ERRORS.items():
-        if f"os error {number}" in text or f"errno {number}" in text.lower():
-            return reason
-    return None
+    numbers = re.findall(r"\b(?:os error|errno) (\d+)\b", str(error), flags=re.IGNORECASE)
+    return next((_DISK_ERRORS[int(number)] for number in numbers if int(number) in _DISK_ERRORS), None)
