@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -184,6 +185,7 @@ _encode: Callable[[Chunk], Encoded] | None = None
 
 def _start_worker(settings: _Settings) -> None:
     global _encode
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C too, and ends the workers
     gc.disable()  # millions of offsets and no cycles: looking for those would take a tenth of the time
     _encode = _fast_encoder(settings)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from acclimate.artifacts import fingerprint
 from acclimate.errors import ModelError
-from acclimate.hub import reaching_hub
+from acclimate.hub import local_files_only, reaching_hub
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -47,7 +47,7 @@ def load_tokenizer(name: str | Path, *, revision: str | None = None) -> PreTrain
         )
     with reaching_hub("tokenizer", name, ModelError):
         try:
-            return AutoTokenizer.from_pretrained(name, revision=revision)
+            return AutoTokenizer.from_pretrained(name, revision=revision, local_files_only=local_files_only(name))
         except (ImportError, ValueError) as error:
             if not _lacks_sentencepiece(error):
                 raise
