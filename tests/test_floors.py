@@ -65,7 +65,7 @@ def unit(dotted: str) -> str:
 
 def problem(importer: str, imported: str, at_top: bool) -> str | None:
     """Why one unit must not import another, or None."""
-    if imported == PUBLIC or imported == importer:
+    if imported in (PUBLIC, importer):
         return None
     if imported not in FLOORS:
         return f"`{imported}` is in no floor of the table"
