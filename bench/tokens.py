@@ -59,8 +59,7 @@ def seconds(action: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def build(corpus: Any, tokenizer: Any, num_workers: int | None) -> tuple[float, TokenStore]:
-    folder = tempfile.mkdtemp()
+def build(corpus: Any, tokenizer: Any, folder: Path, num_workers: int | None) -> tuple[float, TokenStore]:
     start = time.perf_counter()
     store = build_token_store(corpus, "train", tokenizer, folder, num_workers=num_workers)
     return time.perf_counter() - start, store
@@ -90,7 +89,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--num-workers", type=int)
     arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        measure(arguments, Path(folder))
 
+
+def measure(arguments: argparse.Namespace, folder: Path) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "true"  # `encode_batch` has all CPUs too
     corpus: Any = read(arguments.path)
     tokenizer = load_tokenizer(arguments.tokenizer)
@@ -100,8 +103,8 @@ def main() -> None:
     print(f"{len(texts)} documents, {characters / 1e6:.2f} million characters, {os.cpu_count()} CPUs")
 
     stores, batches = [], []
-    for _ in range(arguments.runs):
-        took, store = build(corpus, tokenizer, arguments.num_workers)
+    for run in range(arguments.runs):
+        took, store = build(corpus, tokenizer, folder / str(run), arguments.num_workers)
         stores.append(took)
         batches.append(seconds(lambda: backend.encode_batch(texts, add_special_tokens=False)))
     ours, alone = statistics.median(stores), statistics.median(batches)

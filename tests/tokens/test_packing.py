@@ -86,6 +86,11 @@ def test_nothing_gives_nothing() -> None:
         assert plan.pieces.shape == (0, 2)
 
 
+def test_an_empty_store_gives_nothing() -> None:
+    plan = pack(np.zeros((0, 2), np.int64), np.zeros(0, np.uint8), row_length=8, frame_length=2)
+    assert len(plan) == 0
+
+
 def test_three_short_lines_are_a_row() -> None:
     plan = plan_of([5, 6, 7], 128)
     assert len(plan) == 1

@@ -34,7 +34,7 @@ _STEP_SHARE = 0.6
 _SLACK = 16.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """Which tokens stand in which row.
 

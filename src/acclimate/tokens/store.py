@@ -48,7 +48,7 @@ Isolate = Literal["document", "group", "none"]
 Progress = Callable[[str, int, int | None], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TokenStore:
     """A token store, memory-mapped read-only. Made by `build_token_store` or `open_token_store`.
 
