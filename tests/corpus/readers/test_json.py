@@ -56,7 +56,7 @@ def test_a_broken_line_is_named_and_passed_over(read: Read, oddities: Path) -> N
         ("c", "third", None),
         ("d", "", "no_text"),
     ]
-    assert pieces[1].detail == "line 2: Invalid control character at column 25"
+    assert pieces[1].detail == "line 2: Unterminated string starting at column 21"
 
 
 def test_an_undecodable_line_is_named_and_passed_over(read: Read) -> None:

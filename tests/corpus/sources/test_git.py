@@ -22,7 +22,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 class Repository:
-    """A bare repository with two commits; the second one has a tag, and a branch goes on from the first."""
+    """A bare repository with three commits: a branch ends in the first, a tag and a branch in the last."""
 
     def __init__(self, folder: Path) -> None:
         work = folder / "work"
@@ -32,13 +32,15 @@ class Repository:
         (work / "docs" / "a.md").write_text("old")
         self.first = self.commit(work)
         git(work, "branch", "stable")
+        (work / "docs" / "a.md").write_text("between")
+        self.between = self.commit(work)
         (work / "docs" / "a.md").write_text("new")
         (work / "docs" / "~" / "b.md").write_text("tilde")
         (work / ".github" / "issue.md").write_text("hidden")
         (work / "large.bin").write_bytes(bytes(range(256)) * 4000)
         (work / "link.md").symlink_to("/etc/hostname")
         (work / "caf\u00e9 #1.md").write_text("name")
-        self.second = self.commit(work)
+        self.last = self.commit(work)
         git(work, "tag", "--annotate", "-m", "v1", "v1")
         self.path = folder / "docs.git"
         git(folder, "clone", "--quiet", "--bare", str(work), str(self.path))
@@ -85,7 +87,7 @@ def test_only_wanted_files_of_the_head_travel(repository: Repository, tmp_path: 
     assert blobs_that_travelled(tmp_path) == 3
     assert found.notes.skipped == {".bin": 1, "symbolic link": 1, ".md": 1}
     assert found.notes.messages == []
-    assert (found.label, found.fingerprint()) == ("docs", repository.second)
+    assert (found.label, found.fingerprint()) == ("docs", repository.last)
 
 
 def test_a_limit_applies_to_what_travels(repository: Repository, tmp_path: Path) -> None:
@@ -110,7 +112,7 @@ def test_branches_and_tags(repository: Repository, tmp_path: Path, revision: str
     repository.allow_filter(filtering)
     found = source(repository.url, revision=revision, glob="docs/*.md")
     assert read(found, tmp_path) == {"docs/a.md": text}
-    assert found.fingerprint() == (repository.second if text == "new" else repository.first)
+    assert found.fingerprint() == (repository.last if text == "new" else repository.first)
 
 
 @pytest.mark.parametrize("length", [40, 8])
@@ -119,15 +121,28 @@ def test_commits(repository: Repository, tmp_path: Path, length: int) -> None:
     assert read(found, tmp_path) == {"docs/a.md": "old"}
 
 
-@pytest.mark.parametrize("revision", [None, "v1", "stable"])
-def test_an_old_server_gives_neither_single_commits_nor_files(
-    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str | None
-) -> None:
+@pytest.fixture
+def old_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first version of the protocol gives only what branches and tags end in."""
     for name, value in {"COUNT": "1", "KEY_0": "protocol.version", "VALUE_0": "0"}.items():
         monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
-    assert read(source(repository.url, revision=revision), tmp_path)["docs/a.md"] == (
-        "old" if revision == "stable" else "new"
-    )
+
+
+@pytest.mark.parametrize(("revision", "text"), [(None, "new"), ("v1", "new"), ("stable", "old")])
+def test_an_old_server_gives_commits_whole(
+    repository: Repository, tmp_path: Path, old_server: None, revision: str | None, text: str
+) -> None:
+    found = source(repository.url, revision=revision)
+    assert read(found, tmp_path)["docs/a.md"] == text
+    assert len(found.notes.messages) == 1
+
+
+def test_a_commit_that_an_old_server_does_not_give_is_found_in_the_history(
+    repository: Repository, tmp_path: Path, old_server: None
+) -> None:
+    found = source(repository.url, revision=repository.between, glob="*.md")
+    assert read(found, tmp_path) == {"docs/a.md": "between"}
+    assert "its whole history" in found.notes.messages[0]
 
 
 def test_a_local_folder_is_a_repository_too(

@@ -61,12 +61,12 @@ def _read_lines(lines: Iterable[str], settings: SourceSettings, file: SourceFile
         if _UNDECODED.search(line):
             yield failed("undecodable_line", f"line {number} is not {settings.encoding}", anchor=anchor)
             continue
+        line = line.rstrip("\r\n")
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
-            broken = line.rstrip("\r\n")
-            detail = f"line {number}: {_explain(error, len(broken))}"
-            yield failed("broken_json", detail, anchor=anchor, text=broken).clean()
+            detail = f"line {number}: {_explain(error, by_column=True)}"
+            yield failed("broken_json", detail, anchor=anchor, text=line).clean()
             continue
         yield reader.read(record, anchor)
     reader.finish()
@@ -114,10 +114,9 @@ def _only_list(data: Any, where: str) -> list[Any]:
     return records
 
 
-def _explain(error: Exception, length: int | None = None) -> str:
-    """What the parser found; within a line of `length`, by column."""
+def _explain(error: Exception, *, by_column: bool = False) -> str:
     if isinstance(error, RecursionError):
         return "nested too deeply"
-    if isinstance(error, json.JSONDecodeError) and length is not None:
-        return f"{error.msg.removesuffix(' at')} at column {min(error.colno, length + 1)}"
+    if by_column and isinstance(error, json.JSONDecodeError):
+        return f"{error.msg.removesuffix(' at')} at column {error.colno}"
     return str(error)

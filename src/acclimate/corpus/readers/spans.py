@@ -98,8 +98,7 @@ class SpanWriter:
 
     def _arrive(self, position: int) -> None:
         """Write what is due before a text at this position."""
-        markers = [marker for marker in self._markers if self.cursor <= marker[0] and marker[1] <= position]
-        self._markers.clear()
+        markers = self._markers_before(position)
         if self._separated:
             self._gap(markers[0][0] if markers else position)
             self._append("\n" * self._held if self._held else "\n")
@@ -111,6 +110,16 @@ class SpanWriter:
             self.cursor = end
         self._write_cell(position)
         self._gap(position)
+
+    def _markers_before(self, position: int) -> list[tuple[int, int]]:
+        """The list markers between the cursor and a position; none is given twice."""
+        markers, last = [], self.cursor
+        for start, end in self._markers:
+            if last <= start and end <= position:
+                markers.append((start, end))
+                last = end
+        self._markers.clear()
+        return markers
 
     def _write_cell(self, position: int) -> None:
         separator, self._cell = self._cell, ""

@@ -63,6 +63,7 @@ class GitSource:
         self.label = re.sub(r"\.git$", "", re.split(r"[/:]", self._url.rstrip("/"))[-1]) or "repository"
         self.notes = Notes()
         self._filtered = True
+        self._fetched: tuple[str, ...] = ()  # arguments of the fetch that brought the commit
         self._reference, self._commit = self._resolve(settings.revision)
 
     def fingerprint(self) -> Any:
@@ -133,6 +134,7 @@ class GitSource:
     def _fetch(self, repository: Path, *arguments: str) -> str | None:
         """Fetch without blobs; returns what git said if it failed."""
         result = _run(["fetch", "--no-tags", "--filter=blob:none", *arguments], repository)
+        self._fetched = arguments
         if _NOT_FILTERED in result.stderr:
             self._tell_not_filtered()
         return result.stderr if result.returncode else None
@@ -177,8 +179,7 @@ class GitSource:
             digests,
         )
         if result.returncode:  # a server may filter, and yet not give single files: then the commit comes whole
-            wanted = self._reference or self._commit
-            result = _run([*fetch, "--refetch", "--no-filter", "--depth", "1", "origin", wanted], repository)
+            result = _run([*fetch, "--refetch", "--no-filter", *self._fetched], repository)
             self._tell_not_filtered()
         if result.returncode:
             raise SourceError(self._failed(result.stderr))
