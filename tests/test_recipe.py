@@ -299,7 +299,7 @@ def test_all_mistakes_are_told_at_once_with_their_paths() -> None:
             "`toppings.2.name`: expected text, got 7; put it in quotes",
             "`notes`: expected text or a list, got 3; put it in quotes",
             "`flour` is not a setting here: write `dough`",
-            "unknown key `grams`; `grams` belongs at `toppings.0.grams`",
+            "unknown key `grams`; `grams` belongs at `spare.grams`",
             "unknown key `xyz`; known here: dough, extra, notes, oven, slices, spare, toppings",
         ]
         + ["`slices` is missing"]
