@@ -126,7 +126,9 @@ def open_run(path: str | Path) -> RunFolder:
             f"the run in {path} is {manifest.get('status')}, not finished; the command that started it goes on with it"
         )
     for name, size in manifest["files"].items():
-        found = (run.path / name).stat().st_size if (run.path / name).is_file() else None
+        if not (run.path / name).is_file():
+            raise CheckpointError(f"the run in {path} is damaged: {name} is missing")
+        found = (run.path / name).stat().st_size
         if found != size:
             raise CheckpointError(f"the run in {path} is damaged: {name} has {found} bytes instead of {size}")
     run.manifest = manifest
