@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -275,7 +274,8 @@ def test_masks_change_with_epoch_and_seed(store: TokenStore) -> None:
 
 
 def test_every_token_is_an_input_once_an_epoch_and_sometimes_a_target(store: TokenStore) -> None:
-    # The ledger of an epoch: each regular token of the store is in just one row; over 100 epochs each is a target (0.85^100 is 1e-7).
+    # The ledger of an epoch: each regular token of the store is in just one row. Over 100 epochs each is a target, but
+    # for a chance of 0.85^100, which is 1e-7.
     subject = objective()
     plan = subject.plan(store, isolate="group", packed=True)
     inputs = np.zeros(len(store), dtype=int)

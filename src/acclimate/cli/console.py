@@ -109,7 +109,8 @@ def hush_libraries() -> None:
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    for library in ("accelerate", "datasets", "huggingface_hub", "httpx"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
 

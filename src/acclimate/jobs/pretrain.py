@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from acclimate.artifacts import find_manifest, read_json, staged_folder, write_manifest, write_text
+from acclimate.artifacts import find_manifest, staged_folder, write_manifest, write_text
 from acclimate.corpus import Corpus, CorpusSettings, build_corpus, open_corpus
 from acclimate.errors import DataError, Interrupted, ModelError, RecipeError
-from acclimate.evaluation.general import general_corpus
+from acclimate.jobs.base_model import settle_base
 from acclimate.jobs.recipes import Recipe, identity, make_recipe, to_data, to_yaml
 from acclimate.models.attention import can_pack, separate_segments
 from acclimate.models.families import family
@@ -33,9 +33,6 @@ from acclimate.training.run_folder import claim_run_folder, environment, now
 from acclimate.training.settings import training_arguments
 from acclimate.training.stream import ExampleDataset
 from acclimate.training.trainer import EvaluateHeldOut, ObjectiveTrainer
-from acclimate.training.warmup import warm_up_head
-
-BASE = "base"
 
 
 @dataclass(frozen=True)
@@ -200,7 +197,7 @@ class _Pretraining:
             f"{plan.padding_share():.2%} padding"
         )
         dataset = ExampleDataset(objective, train, plan)
-        loaded = self._base(loaded, tokenizer, objective, packed)
+        loaded = settle_base(recipe, self.folder, loaded, tokenizer, objective, packed, self.listener)
         return _Prepared(tokenizer, loaded, objective, packed, dataset, held_out)
 
     def _corpus(self, settings: CorpusSettings) -> Corpus:
@@ -254,77 +251,6 @@ class _Pretraining:
                 f"the tokenizer does not go with the model: {len(moved):,} of the model's {len(own):,} tokens have "
                 f"another id or none in it (such as {moved[0]!r}); use the model's own, or one that only adds tokens"
             )
-
-    # ---- the model before training -----------------------------------------------------------------------------
-
-    def _base(
-        self, loaded: LoadedModel, tokenizer: PreTrainedTokenizerBase, objective: Objective, packed: bool
-    ) -> LoadedModel:
-        """Note what the run starts from; warm up a fresh head on general text where there is some."""
-        recipe = self.recipe
-        origin = recipe.model.model_dump(mode="json")
-        description = recipe.model.name or f"a new {loaded.model.config.model_type} model of random weights"
-        warmup: Any = None
-        folder = None
-        fresh = bool(loaded.new_parameters) and not loaded.from_scratch
-        if fresh and recipe.evaluation.general is not None and recipe.evaluation.head_warmup_steps > 0:
-            loaded, warmup = self._warm_head(loaded, tokenizer, objective, packed)
-            folder = BASE
-            description += ", its new head warmed up on general text"
-        elif fresh:
-            self.listener.message(
-                "the head is new and there is no general text to warm it up on: give `evaluation.general` for an "
-                "honest comparison of before and after"
-            )
-        self.folder.update(
-            before={"model": origin, "folder": folder, "description": description},
-            model={
-                "type": loaded.model.config.model_type,
-                "parameters": loaded.model.num_parameters(),
-                "from_scratch": loaded.from_scratch,
-                "new_parameters": list(loaded.new_parameters) if fresh else [],
-                "added_tokens": loaded.added_tokens,
-                "head_warmup": warmup,
-            },
-        )
-        return loaded
-
-    def _warm_head(
-        self, loaded: LoadedModel, tokenizer: PreTrainedTokenizerBase, objective: Objective, packed: bool
-    ) -> tuple[LoadedModel, dict[str, Any]]:
-        recipe = self.recipe
-        folder = self.folder.path / BASE
-        assert recipe.evaluation.general is not None
-        if find_manifest(folder, "base model") is None:
-            general = general_corpus(
-                recipe.evaluation.general, self.folder.path / "evaluation" / "general-corpus", self.listener
-            )
-            store = corpus_tokens(general, "train", tokenizer, fallback=self.folder.path / "evaluation")
-            plan = objective.plan(store, isolate=recipe.isolate, packed=packed)
-            if len(plan) == 0:
-                raise DataError(f"the general text in {general.folder} has no tokens to warm up the head on")
-            self.listener.message("the masked-LM head is new: warming it up on general text, the rest frozen")
-            figures = warm_up_head(
-                loaded.model,
-                loaded.new_parameters,
-                ExampleDataset(objective, store, plan),
-                tokenizer,
-                max_steps=recipe.evaluation.head_warmup_steps,
-                seed=recipe.seed,
-                listener=self.listener,
-                bf16=bool(recipe.training.get("bf16", False)),
-                use_cpu=bool(recipe.training.get("use_cpu", False)),
-            )
-            with staged_folder(folder, replace=True) as staging:
-                loaded.model.save_pretrained(staging)
-                tokenizer.save_pretrained(staging)
-                write_manifest(staging, "base model", {"head_warmup": figures})
-        settings = recipe.model.model_copy(update={"name": str(folder), "revision": None})
-        warm = load_model(settings, objective.auto_class, tokenizer, seed=recipe.seed)
-        if packed:
-            separate_segments(warm.model)
-        figures = read_json(folder / "manifest.json")["head_warmup"]
-        return LoadedModel(warm.model, loaded.new_parameters, loaded.added_tokens, False), figures
 
     # ---- training ----------------------------------------------------------------------------------------------
 

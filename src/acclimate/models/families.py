@@ -17,7 +17,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from acclimate.errors import ModelError
-from acclimate.hub import reaching_hub
+from acclimate.hub import local_files_only, reaching_hub
 
 Family = Literal["encoder", "decoder", "encoder-decoder"]
 
@@ -53,7 +53,9 @@ def load_config(name: str, revision: str | None = None, *, trust_remote_code: bo
         ModelError: there is no such model here or on the hub, or the hub is not reached.
     """
     with reaching_hub("model", name, ModelError):
-        return AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
+        return AutoConfig.from_pretrained(
+            name, revision=revision, trust_remote_code=trust_remote_code, local_files_only=local_files_only(name)
+        )
 
 
 def family(config: PreTrainedConfig) -> Family:

@@ -10,7 +10,7 @@ import transformers
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from acclimate.errors import ModelError
-from acclimate.hub import reaching_hub
+from acclimate.hub import local_files_only, reaching_hub
 from acclimate.models.families import load_config, position_limit
 from acclimate.models.settings import ModelSettings
 
@@ -79,6 +79,7 @@ def load_model(
             revision=settings.revision,
             trust_remote_code=settings.trust_remote_code,
             dtype=torch.float32,
+            local_files_only=local_files_only(settings.name),
             output_loading_info=True,
             attn_implementation=_attention(auto, config),
         )

@@ -25,7 +25,7 @@ from transformers import PreTrainedTokenizerBase
 from acclimate.randomness import Purpose, generator
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan, pack
-from acclimate.tokens.store import WORD_START, Isolate, TokenStore
+from acclimate.tokens.store import JOINT, WORD_START, Isolate, TokenStore
 from acclimate.tokens.tokenizers import Frame, text_frame
 
 IGNORE = -100  # a label that is no target, as everywhere in transformers
@@ -176,10 +176,11 @@ class Objective(ABC):
         prefix = np.array(frame.prefix, dtype=np.int64)
         suffix = np.array(frame.suffix, dtype=np.int64)
         ids, inside, starts, segments, positions = [], [], [], [], []
+        # Joints are ours, not the text's: nobody should learn to predict them.
         for segment, (start, end) in enumerate(pieces):
             ids += [prefix, store.ids[start:end].astype(np.int64), suffix]
             within = np.zeros(len(prefix) + int(end - start) + len(suffix), dtype=bool)
-            within[len(prefix) : len(within) - len(suffix)] = True
+            within[len(prefix) : len(within) - len(suffix)] = (store.flags[start:end] & JOINT) == 0
             word_starts = np.zeros(len(within), dtype=bool)
             word_starts[len(prefix) : len(within) - len(suffix)] = store.flags[start:end] & WORD_START
             word_starts[len(prefix)] = True

@@ -33,6 +33,8 @@ from acclimate.objectives.base import (
     model_inputs,
 )
 from acclimate.recipe import Section
+from acclimate.tokens.packing import Plan
+from acclimate.tokens.store import Isolate, TokenStore
 
 # SpanBERT's span lengths in words: geometric with p = 0.2, cut at 10 (mean 3.8).
 MAX_SPAN = 10
@@ -87,6 +89,14 @@ class MaskedLanguageModeling(Objective):
                 "`mlm` needs a mask token, and this tokenizer has none; use a masked language model's tokenizer "
                 "(BERT, RoBERTa, …), or give the tokenizer a `mask_token`"
             )
+
+    def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
+        if self.settings.unit != "token" and not store.has_words:
+            raise ModelError(
+                f"`unit: {self.settings.unit}` needs to know where words start, which this tokenizer does not tell (it "
+                "has no fast version); use `unit: token`"
+            )
+        return super().plan(store, isolate=isolate, packed=packed)
 
     def padding(self) -> Mapping[str, int]:
         return {"input_ids": self.vocabulary.pad_id or 0, **self._PADDING}

@@ -162,6 +162,8 @@ def _build(values: Mapping[str, Any], output_dir: Path, *, seed: int, report_to:
     return TrainingArguments(
         **{
             **DEFAULTS,
+            # Else the Trainer takes `bf16: true` on a machine without accelerator for a mistake.
+            "use_cpu": not torch.accelerator.is_available(),
             "dataloader_pin_memory": torch.cuda.is_available(),
             **coerced,
             "output_dir": str(output_dir),

@@ -51,7 +51,8 @@ def global_batch_size(args: TrainingArguments) -> int:
 
 def steps_for_epochs(num_rows: int, args: TrainingArguments) -> int:
     """Optimizer steps for `num_train_epochs`; the last batch runs on into the next epoch where it has to."""
-    return max(1, math.ceil(num_rows * args.num_train_epochs / global_batch_size(args)))
+    examples: float = num_rows * args.num_train_epochs
+    return max(1, math.ceil(examples / global_batch_size(args)))
 
 
 class ObjectiveTrainer(Trainer):  # type: ignore[misc]

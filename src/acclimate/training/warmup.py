@@ -8,7 +8,8 @@ warmed head is the model that the run starts from and is compared with.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from transformers import (
@@ -22,6 +23,7 @@ from transformers import (
 
 from acclimate.progress import Listener
 from acclimate.training.callbacks import ProgressTeller, StopOnSignal
+from acclimate.training.settings import training_arguments
 from acclimate.training.stream import ExampleDataset
 from acclimate.training.trainer import ObjectiveTrainer
 
@@ -30,6 +32,8 @@ STRETCH = 25
 SMALLEST_FALL = 0.01
 LEARNING_RATE = 1e-3
 BATCH_TOKENS = 2048
+# What of the recipe's `training:` holds for the warm-up too: where and in which precision is computed.
+_MACHINE = ("use_cpu", "bf16", "fp16", "tf32", "dataloader_num_workers", "ddp_backend")
 
 
 class _StopAtPlateau(TrainerCallback):  # type: ignore[misc]
@@ -59,10 +63,12 @@ def warm_up_head(
     max_steps: int,
     seed: int,
     listener: Listener,
-    bf16: bool = False,
-    use_cpu: bool = False,
+    training: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Train only `new_parameters` on general text until the loss levels off or `max_steps` are done.
+
+    Args:
+        training: the recipe's `training:` section, of which device and precision are taken.
 
     Returns:
         steps, tokens and the loss of the first and last stretch, for the manifest.
@@ -74,23 +80,17 @@ def warm_up_head(
     plateau = _StopAtPlateau()
     try:
         with tempfile.TemporaryDirectory() as folder, StopOnSignal(listener) as stop:
-            args = TrainingArguments(
-                output_dir=folder,
-                per_device_train_batch_size=max(1, BATCH_TOKENS // dataset.objective.max_length),
-                max_steps=max_steps,
-                learning_rate=LEARNING_RATE,
-                lr_scheduler_type="constant_with_warmup",
-                warmup_steps=STRETCH,
-                logging_steps=STRETCH,
-                save_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-                remove_unused_columns=False,
-                dataloader_pin_memory=False,
-                seed=seed,
-                bf16=bf16,
-                use_cpu=use_cpu,
-            )
+            values = {
+                **{name: training[name] for name in _MACHINE if name in training},
+                "per_device_train_batch_size": max(1, BATCH_TOKENS // dataset.objective.max_length),
+                "max_steps": max_steps,
+                "learning_rate": LEARNING_RATE,
+                "lr_scheduler_type": "constant_with_warmup",
+                "warmup_steps": STRETCH,
+                "logging_steps": STRETCH,
+                "save_strategy": "no",
+            }
+            args = training_arguments(values, Path(folder), seed=seed, report_to="none")
             trainer = ObjectiveTrainer(model, args, dataset, tokenizer, callbacks=[plateau, stop])
             trainer.add_callback(ProgressTeller(listener, "warming up the new head", lambda: trainer.tokens_seen))
             trainer.train()
