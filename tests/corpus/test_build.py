@@ -11,6 +11,7 @@ import pytest
 
 from acclimate.artifacts import MANIFEST
 from acclimate.corpus import Corpus, CorpusSettings, Document, build_corpus, open_corpus
+from acclimate.corpus.build import _shown
 from acclimate.corpus.sources import files
 from acclimate.errors import ArtifactError, DataError, RecipeError, SourceError
 from tests.corpus.conftest import Build, Write
@@ -156,6 +157,11 @@ def test_it_is_built_again_only_when_something_changed(build: Build, write: Writ
     other_text = build(path, min_chars=5)
     assert texts(other_text) == [LONG + "!"]
     assert other_text.fingerprint != other_settings.fingerprint
+
+
+def test_passwords_are_not_written_down(build: Build, write: Write) -> None:
+    settings = CorpusSettings(sources=["https://user:secret@example.org/a.git"])
+    assert "secret" not in json.dumps(_shown(settings))
 
 
 def test_the_fingerprint_does_not_know_where_sources_lie(build: Build, write: Write, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from acclimate.corpus import CorpusSettings, SourceSettings
+from acclimate.corpus.settings import without_secrets
 from acclimate.errors import RecipeError
 from acclimate.recipe import validate
 
@@ -68,3 +69,16 @@ def test_mistakes_are_told_all_at_once() -> None:
     with pytest.raises(RecipeError) as caught:
         validate(CorpusSettings, {"held_out": 2, "min_char": 3, "sources": [{}]}, "recipe.yaml")
     assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:secret@example.org/a.git", "https://example.org/a.git"),
+        ("git+https://token@example.org/a", "git+https://example.org/a"),
+        ("git@example.org:a.git", "git@example.org:a.git"),
+        ("https://example.org/@scope/a.git", "https://example.org/@scope/a.git"),
+    ],
+)
+def test_addresses_are_shown_without_passwords(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown

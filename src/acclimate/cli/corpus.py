@@ -329,7 +329,6 @@ def _fitting(shared: Mapping[str, Any], path: str, paths: Sequence[str]) -> dict
 
 def _print_counts(corpus: Corpus) -> None:
     from acclimate.cli.console import print_table
-    from acclimate.corpus.ledger import REASONS
 
     counts = corpus.ledger.as_dict()
     documents, characters = counts["documents"], counts["characters"]
@@ -346,17 +345,19 @@ def _print_counts(corpus: Corpus) -> None:
     if counts["reasons"]:
         print_table(
             "Dropped, by reason",
-            ["reason", "documents", "characters", "what it is"],
-            [
-                [name, f"{item['documents']:,}", f"{item['characters']:,}", REASONS.get(name, "")]
-                for name, item in counts["reasons"].items()
-            ],
+            ["reason", "documents", "characters"],
+            [[name, f"{item['documents']:,}", f"{item['characters']:,}"] for name, item in counts["reasons"].items()],
         )
 
 
 def _print_notes(report: Mapping[str, Any]) -> None:
     from acclimate.cli.console import print_text
+    from acclimate.corpus.ledger import REASONS
 
+    if report["ledger"]["reasons"]:
+        print_text("\nWhat the reasons mean:")
+    for name in report["ledger"]["reasons"]:
+        print_text(f"  {name}: {REASONS.get(name, 'known to another version')}")
     if report["skipped_files"]:
         skipped = ", ".join(f"{count:,} × {kind}" for kind, count in report["skipped_files"].items())
         print_text(f"\nFiles passed over: {skipped}")

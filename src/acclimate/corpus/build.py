@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from acclimate.corpus.folder import DROPPED_FILE, FORMAT_VERSION, HELD_OUT, KIND
 from acclimate.corpus.ledger import BROKEN, REASONS, Ledger
 from acclimate.corpus.parallel import default_workers
 from acclimate.corpus.pieces import Piece
-from acclimate.corpus.settings import CorpusSettings
+from acclimate.corpus.settings import CorpusSettings, without_secrets
 from acclimate.corpus.sources import name_sources, open_source, source_name
 from acclimate.corpus.sources.base import Source
 from acclimate.corpus.split import BLOCK, Split, name_hash
@@ -62,20 +63,21 @@ def build_corpus(
     _check_target(folder)
     if not settings.sources:
         raise RecipeError("a corpus needs sources: files, folders, repositories or data sets")
-    sources = [open_source(source, folder.absolute()) for source in settings.sources]
+    sources = [open_source(source, Path(os.path.realpath(folder))) for source in settings.sources]
     inputs = _inputs(settings, sources)
     key = fingerprint({"inputs": inputs, "settings": _choices(settings), "version": FORMAT_VERSION})
     manifest = find_manifest(folder, KIND)
-    if manifest is not None and manifest.get("fingerprint") == key:
-        return open_corpus(folder)
     tell = on_message or (lambda message: None)
+    if manifest is not None and manifest.get("fingerprint") == key:
+        tell(f"{folder} is up to date: neither its sources nor its settings have changed")
+        return open_corpus(folder)
     with staged_folder(folder, replace=True) as staging:
         build = _Build(settings, staging, num_workers if num_workers is not None else default_workers())
         content = build.run(sources, tell)
         write_manifest(
             staging,
             KIND,
-            {"fingerprint": key, "inputs": inputs, "settings": settings.model_dump(exclude={"path"}), **content},
+            {"fingerprint": key, "inputs": inputs, "settings": _shown(settings), **content},
         )
     return open_corpus(folder)
 
@@ -101,6 +103,14 @@ def _choices(settings: CorpusSettings) -> dict[str, Any]:
         for place in ("path", "git", "dataset"):
             del source[place]
     return choices
+
+
+def _shown(settings: CorpusSettings) -> dict[str, Any]:
+    """The settings as they may be written down."""
+    shown = settings.model_dump(exclude={"path"})
+    for source in shown["sources"]:
+        source.update({name: without_secrets(source[name]) for name in ("path", "git") if source[name]})
+    return shown
 
 
 class _Build:

@@ -130,6 +130,11 @@ class SourceSettings(Section):
         return [self.glob] if isinstance(self.glob, str) else list(self.glob)
 
 
+def without_secrets(url: str) -> str:
+    """The URL without a password or token in it, as it may be shown and written down."""
+    return re.sub(r"^((?:git\+)?https?://)[^/@]*@", r"\1", url)
+
+
 def is_saved_dataset(path: str) -> bool:
     """Whether a folder was made by `save_to_disk` of a data set, or of several splits together."""
     folder = Path(path)

@@ -97,6 +97,7 @@ def test_names_that_are_not_unicode(docs: Path) -> None:
     ("path", "message"),
     [
         ("missing/x.md", "the path can be followed to"),
+        ("https://example.org/docs", r"is written git\+https"),
         ("~/docs", "~ is not expanded"),
         ("b.md/x", "there is no file or folder"),
         ("*.rst", "no file that matches; passed over: .*1 × .png"),

@@ -35,9 +35,10 @@ class SourceFile:
 
     def open_bytes(self) -> IO[bytes]:
         """The bytes, decompressed where the name ends in .gz or .zst."""
-        if self.name.endswith(".gz"):
+        name = self.name.lower()
+        if name.endswith(".gz"):
             return cast(IO[bytes], gzip.open(self.path, "rb"))
-        if self.name.endswith(".zst"):
+        if name.endswith(".zst"):
             import pyarrow as pa  # unlike `zstandard`, it tells a truncated stream from a whole one
 
             return cast(IO[bytes], pa.input_stream(self.path, compression="zstd"))

@@ -125,7 +125,7 @@ def _walk(base: Path, recursive: bool, hidden: bool, notes: Notes, exclude: Path
             if entry.is_dir():
                 if entry.name.startswith(".") and not hidden:
                     notes.skipped["dot-folder"] += 1
-                elif recursive and not (exclude is not None and path.absolute() == exclude):
+                elif recursive and not (exclude is not None and os.path.realpath(path) == str(exclude)):
                     folders.append(path)
             elif entry.is_file() or (entry.is_symlink() and not path.exists()):
                 yield path  # a dangling link is a file that cannot be read
@@ -152,6 +152,8 @@ def _digest(path: Path) -> str | None:
 
 def _what_is_there(path: str) -> str:
     """Why a path leads nowhere: how far it can be followed."""
+    if "://" in path:
+        return "; a git repository's address ends in .git, or is written git+https://…"
     if path.startswith("~"):
         return "; ~ is not expanded here, write the whole path"
     if os.path.lexists(path):

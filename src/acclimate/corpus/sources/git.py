@@ -16,11 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from acclimate.corpus.pieces import Piece
 from acclimate.corpus.readers.base import SourceFile
-from acclimate.corpus.settings import SourceSettings
+from acclimate.corpus.settings import SourceSettings, without_secrets
 from acclimate.corpus.sources.base import Notes
 from acclimate.corpus.sources.files import (
     are_units,
@@ -59,7 +58,7 @@ class GitSource:
     def __init__(self, settings: SourceSettings, exclude: Path | None = None) -> None:
         self._settings = settings
         self._url = _url(settings.location)
-        self._shown = _without_secrets(self._url)
+        self._shown = without_secrets(self._url)
         self.label = re.sub(r"\.git$", "", re.split(r"[/:]", self._url.rstrip("/"))[-1]) or "repository"
         self.notes = Notes()
         self._filtered = True
@@ -236,14 +235,6 @@ def _url(location: str) -> str:
     if "://" not in location and not re.match(r"[\w.-]+@?[\w.-]*:", location):
         raise SourceError(f"there is no git repository {location}: no such folder, and no URL")
     return location
-
-
-def _without_secrets(url: str) -> str:
-    """The URL without a password or token in it."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 # No hooks, no program of the repository's choosing, no question to a user who may not be there.
