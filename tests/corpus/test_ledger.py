@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from acclimate.corpus import Ledger
+from acclimate.corpus.ledger import REASONS
 from acclimate.corpus.pieces import Piece
 
 
@@ -45,3 +48,9 @@ def test_a_reader_that_loses_a_character_is_found_out(piece: Piece) -> None:
     booked.enter(piece, None)
     with pytest.raises(AssertionError):
         booked.check()
+
+
+def test_every_reason_is_documented() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "corpus.md").read_text(encoding="utf-8")
+    for name, meaning in REASONS.items():
+        assert f"| `{name}` | {meaning} |" in page
