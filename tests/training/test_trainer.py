@@ -7,6 +7,7 @@ import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -347,23 +348,35 @@ if trainer.is_world_process_zero():
 """
 
 
+def _run_two(folder: Path) -> None:
+    """Start the worker as two processes, as `torchrun --nproc-per-node=2` would."""
+    script = folder / "worker.py"
+    script.write_text(_WORKER)
+    root = Path(__file__).resolve().parents[2]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "PYTHONPATH": str(root)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(folder)],
+            cwd=root,
+            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+
+
 def test_two_processes_train_as_one(tmp_path: Path) -> None:
     dataset = make_dataset(tmp_path, num_texts=15)
     one = make_trainer(dataset, tmp_path / "one", model=bert(), max_steps=8, per_device_train_batch_size=4)
     one.train()
     expected = [record["loss"] for record in one.state.log_history if "loss" in record]
-    script = tmp_path / "worker.py"
-    script.write_text(_WORKER)
-    root = Path(__file__).resolve().parents[2]
-    subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0",
-         "--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", str(script), str(tmp_path)],
-        check=True,
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        timeout=240,
-    )  # fmt: skip
+    _run_two(tmp_path)
     losses, tokens_seen = json.loads((tmp_path / "losses.json").read_text())
     assert losses == pytest.approx(expected, rel=1e-5)
     assert tokens_seen == one.tokens_seen
