@@ -47,7 +47,7 @@ def load_tokenizer(name: str | Path, *, revision: str | None = None) -> PreTrain
         )
     with reaching_hub("tokenizer", name, ModelError):
         try:
-            return AutoTokenizer.from_pretrained(name, revision=revision, local_files_only=local_files_only(name))
+            tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, local_files_only=local_files_only(name))
         except (ImportError, ValueError) as error:
             if not _lacks_sentencepiece(error):
                 raise
@@ -55,6 +55,13 @@ def load_tokenizer(name: str | Path, *, revision: str | None = None) -> PreTrain
                 f"tokenizer {name} is kept as a SentencePiece model, which needs libraries that are not installed; "
                 'install them with `pip install "acclimate[sentencepiece]"`'
             ) from error
+    # transformers takes a missing vocabulary file for an empty one; all text would be [UNK].
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+        raise ModelError(
+            f"tokenizer {name} has special tokens and no others: a file of its vocabulary (tokenizer.json, vocab.txt) "
+            "is missing"
+        )
+    return tokenizer
 
 
 def _lacks_sentencepiece(error: Exception) -> bool:
