@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from acclimate.errors import DataError, ModelError, SourceError
-from acclimate.hub import reaching_hub
+from acclimate.hub import local_files_only, reaching_hub
 
 
 def told(what: str, name: str, error: Exception) -> str:
@@ -101,3 +101,41 @@ def test_a_hub_that_is_not_reached_is_told_by_the_real_library(tmp_path: Path) -
         )
     assert result.stdout.startswith("model 'org/no-such-model' is no folder here, and the Hugging Face hub did not")
     assert "Check the name and the connection" in result.stdout
+
+
+# ---- where to look --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A name service that knows `hub.example` only; gives the names that it was asked for."""
+    asked: list[str] = []
+
+    def look_up(host: str, *_: object) -> list[object]:
+        asked.append(host)
+        if host != "hub.example":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return []
+
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return asked
+
+
+def test_a_folder_is_looked_for_on_this_machine_only(tmp_path: Path, resolver: list[str]) -> None:
+    assert local_files_only(tmp_path)
+    assert resolver == []  # nobody was asked
+
+
+def test_a_hub_without_an_address_is_not_waited_for(resolver: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    assert local_files_only("org/name")
+    monkeypatch.setenv("HF_ENDPOINT", "https://hub.example/mirror")
+    assert not local_files_only("org/name")
+    assert resolver == ["huggingface.co", "hub.example"]
+
+
+def test_a_proxy_is_left_to_resolve_names(resolver: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "http://proxy.example:3128"})
+    assert not local_files_only("org/name")
+    assert resolver == []
