@@ -259,6 +259,7 @@ def test_a_damaged_corpus_is_told(
         ["pretrain", "--model", tiny_bert, "--corpus", corpus, "--objective", "mlm", "-o", "r", "max_length=32"],
     ):
         assert name in refused(*command)
+    assert not (work / "r").exists()
     with pytest.raises(artifacts.ArtifactError):
         artifacts.read_manifest(corpus, "corpus")
 
@@ -344,6 +345,7 @@ def test_a_tokenizer_without_a_mask_token_is_refused(
             settings["added_tokens"] = [token for token in settings["added_tokens"] if token["content"] != "[MASK]"]
         (model_copy / name).write_text(json.dumps(settings))
     assert "`mlm` needs a mask token, and this tokenizer has none" in refused(*pretrain(model_copy, lines_corpus))
+    assert not (work / "r").exists()
     assert "no mask token" in refused("fill", model_copy, "a [MASK]")
 
 
@@ -385,6 +387,16 @@ def test_a_model_without_the_vocabulary_of_its_tokenizer_is_told(
     assert "has special tokens and no others" in refused(*pretrain(model_copy, lines_corpus))
     (model_copy / "tokenizer_config.json").unlink()
     assert "holds no tokenizer" in refused(*pretrain(model_copy, lines_corpus))
+
+
+@pytest.mark.parametrize("tokenizer", ["{}", "null"])
+def test_a_new_model_without_a_tokenizer_is_told(
+    refused: Callable[..., str], work: Path, lines_corpus: Path, tokenizer: str
+) -> None:
+    told = refused(
+        "pretrain", "model={config: {model_type: bert}}", f"tokenizer={tokenizer}", "-c", lines_corpus, "-o", "r"
+    )
+    assert told.startswith("a model of random weights needs a `tokenizer`")
 
 
 def test_rows_longer_than_the_model_are_refused(

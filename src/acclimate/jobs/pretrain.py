@@ -140,18 +140,28 @@ class _Pretraining:
         check_max_length(config, recipe.max_length)
         if recipe.objective.name is None:
             self.listener.message(f"objective: {name}, the one that {config.model_type} models were made with")
-        trains = recipe.tokenizer is not None and recipe.tokenizer.train is not None
-        if recipe.model.config is not None and recipe.tokenizer is None:
+        named = recipe.tokenizer is not None and recipe.tokenizer.name is not None
+        if recipe.model.config is not None and not named and not self._trains_tokenizer:
             raise RecipeError(
                 "a model of random weights needs a `tokenizer`: name one, or train one, such as "
                 "`tokenizer: {train: wordpiece, vocab_size: 8000}`"
             )
-        if recipe.model.name is not None and trains:
+        if recipe.model.name is not None and self._trains_tokenizer:
             raise RecipeError(
                 "`tokenizer.train` makes a new vocabulary, which a pretrained model's embeddings know nothing of; "
                 "leave `tokenizer` out, or start from random weights with `model: {config: …}`"
             )
+        self._check_inputs(name)
         return config, name
+
+    def _check_inputs(self, objective_name: str) -> None:
+        """Open what is there already: a mistake in it should not leave a run folder behind that was never a run."""
+        recipe = self.recipe
+        if not recipe.corpus.sources:
+            self._corpus(recipe.corpus)
+        if not self._trains_tokenizer:
+            options, tokenizer = recipe.objective.options, self._named_tokenizer()
+            make_objective(objective_name, options, tokenizer, max_length=recipe.max_length, seed=recipe.seed)
 
     def _begin(self) -> None:
         if self.folder.status == "new":
@@ -164,7 +174,7 @@ class _Pretraining:
     def _prepare(self, config: PreTrainedConfig, objective_name: str) -> _Prepared:
         recipe = self.recipe
         corpus = self._corpus(recipe.corpus)
-        tokenizer = self._tokenizer(corpus)
+        tokenizer = self._trained_tokenizer(corpus) if self._trains_tokenizer else self._named_tokenizer()
         options = recipe.objective.options
         objective = make_objective(objective_name, options, tokenizer, max_length=recipe.max_length, seed=recipe.seed)
         loaded = load_model(recipe.model, objective.auto_class, tokenizer, seed=recipe.seed)
@@ -212,14 +222,16 @@ class _Pretraining:
             )
         return open_corpus(settings.path)
 
-    def _tokenizer(self, corpus: Corpus) -> PreTrainedTokenizerBase:
+    @property
+    def _trains_tokenizer(self) -> bool:
+        return self.recipe.tokenizer is not None and self.recipe.tokenizer.train is not None
+
+    def _named_tokenizer(self) -> PreTrainedTokenizerBase:
+        """The tokenizer that the recipe names, or the model's own."""
         settings = self.recipe.tokenizer
-        if settings is None or (settings.name is None and settings.train is None):
+        if settings is None or settings.name is None:
             assert self.recipe.model.name is not None
             return load_tokenizer(self.recipe.model.name, revision=self.recipe.model.revision)
-        if settings.train is not None:
-            return self._trained_tokenizer(corpus)
-        assert settings.name is not None
         tokenizer = load_tokenizer(settings.name, revision=settings.revision)
         if self.recipe.model.name is not None:
             self._check_extends(tokenizer)
