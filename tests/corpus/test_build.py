@@ -254,8 +254,15 @@ def test_strict_refuses_what_is_broken(build: Build, write: Write, name: str, co
     write("good.txt", LONG)
     folder = write(name, content).parent
     assert LONG in texts(build(folder))
-    with pytest.raises(DataError, match=message):
-        build(folder, output="strict", strict=True)
+    for output in ("strict", "corpus"):  # a new one, and the one that was built leniently
+        with pytest.raises(DataError, match=message):
+            build(folder, output=output, strict=True)
+
+
+def test_lines_of_markdown_leave_no_trace_of_an_empty_document(build: Build, write: Write) -> None:
+    corpus = build({"path": str(write("a.md", "# a\n\n*b*\n")), "unit": "line"})
+    assert set(corpus.ledger.reasons) == {"markdown_markup", "line_break", "blank_line"}
+    assert list(corpus.dropped()) == []
 
 
 def test_a_missing_source_is_told_before_anything_is_written(build: Build, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def build_corpus(
     key = fingerprint({"inputs": inputs, "settings": _choices(settings), "version": FORMAT_VERSION})
     manifest = find_manifest(folder, KIND)
     tell = on_message or (lambda message: None)
-    if manifest is not None and manifest.get("fingerprint") == key:
+    if manifest is not None and manifest.get("fingerprint") == key and not _is_refused(manifest, settings):
         tell(f"{folder} is up to date: neither its sources nor its settings have changed")
         return open_corpus(folder)
     with staged_folder(folder, replace=True) as staging:
@@ -103,6 +103,11 @@ def _choices(settings: CorpusSettings) -> dict[str, Any]:
         for place in ("path", "git", "dataset"):
             del source[place]
     return choices
+
+
+def _is_refused(manifest: dict[str, Any], settings: CorpusSettings) -> bool:
+    """Whether the corpus was built leniently, and passed over what is now an error."""
+    return settings.strict and manifest["broken"]["total"] > 0
 
 
 def _shown(settings: CorpusSettings) -> dict[str, Any]:
@@ -165,9 +170,9 @@ class _Build:
                 reason = self.duplicates.reason(piece, place.full)
             self.ledger.enter(piece, reason)
             document = self._document_id(place, piece)
-            if reason is not None:
+            if reason is not None and (piece.documents or piece.detail):
                 dropped.write(document, reason, piece.detail, len(piece.text), piece.text)
-            else:
+            elif reason is None:
                 kept.write(document, piece.text, dump_metadata(piece.metadata), *self._unit(place, piece, document))
             place.units += piece.documents
         shutil.rmtree(scratch)

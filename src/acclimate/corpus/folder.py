@@ -26,7 +26,7 @@ HELD_OUT: SplitName = "held_out"
 
 @dataclass(frozen=True, slots=True)
 class DroppedDocument:
-    """A document, or a part between documents, that was left out; `detail` says what was wrong, if anything was."""
+    """A document that was left out as a whole; `detail` says what was wrong with it, if anything was."""
 
     id: str
     reason: str

@@ -79,12 +79,12 @@ def _spread(total: int, number: int) -> Sequence[int]:
 
 
 def sample_dropped(corpus: Corpus, number: int) -> list[dict[str, Any]]:
-    """The first dropped documents of each reason; blank lines and the like are none."""
+    """The first dropped documents of each reason."""
     seen: Counter[str] = Counter()
     chosen = []
     for document in corpus.dropped():
         seen[document.reason] += 1
-        if seen[document.reason] <= number and document.reason != "blank_line":
+        if seen[document.reason] <= number:
             chosen.append(
                 {
                     "id": document.id,

@@ -72,6 +72,8 @@ class Ledger:
             self._drop(reason, piece.documents, len(piece.text))
 
     def _drop(self, reason: str, documents: int, characters: int) -> None:
+        if not documents and not characters:
+            return
         dropped = self.reasons.setdefault(reason, Dropped())
         dropped.documents += documents
         dropped.characters += characters

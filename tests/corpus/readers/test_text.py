@@ -42,7 +42,7 @@ def test_every_kind_of_line_end_is_booked(read: Read) -> None:
         ("a", 1, "L1"),
         ("b", 1, "L2"),
         ("c", 1, "L3"),
-        (" ", 0, "L4"),  # a line of white space is no document
+        (" \n", 0, "L4"),  # a line of white space is no document
         ("d", 1, "L5"),
     ]
     assert pieces[0].removed == {"byte_order_mark": 1, "carriage_return": 1, "line_break": 1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from acclimate.corpus.pieces import Piece, failed
+from acclimate.corpus.pieces import BYTE_ORDER_MARK, Piece, failed
 from acclimate.corpus.readers.base import SourceFile
 from acclimate.corpus.settings import SourceSettings
 
@@ -55,21 +55,23 @@ def _digest(file: SourceFile, encoding: str) -> bytes:
 
 def _lines(lines: Iterable[str]) -> Iterator[Piece]:
     for number, line in enumerate(lines, start=1):
+        anchor = f"L{number}"
+        if not line.removeprefix(BYTE_ORDER_MARK if number == 1 else "").strip():
+            yield _blank(Piece(line, len(line), anchor=anchor).clean())
+            continue
         text, end = _cut_line_end(line)
-        piece = Piece(text, len(text), anchor=f"L{number}")
+        piece = Piece(text, len(text), anchor=anchor)
         if number == 1:
             piece.clean()
         _remove_line_end(piece, end)
-        yield _blank(piece) if not piece.text.strip() else piece
+        yield piece
 
 
 def _passages(lines: Iterable[str]) -> Iterator[Piece]:
     passage: list[str] = []
     first = 1
     for number, line in enumerate(lines, start=1):
-        if number == 1 and line.startswith("\ufeff") and not line[1:].strip():
-            yield _blank(Piece(line, len(line), anchor="L1").clean())
-        elif line.strip():
+        if line.removeprefix(BYTE_ORDER_MARK if number == 1 else "").strip():
             if not passage:
                 first = number
             passage.append(line)
