@@ -173,9 +173,7 @@ def _some_of_each_text(row: Row, unit: str, count: int, rng: np.random.Generator
     return chosen
 
 
-def _share_of(
-    units: list[NDArray[np.int64]], budget: float, rng: np.random.Generator
-) -> list[NDArray[np.int64]]:
+def _share_of(units: list[NDArray[np.int64]], budget: float, rng: np.random.Generator) -> list[NDArray[np.int64]]:
     """Units of `budget` tokens on average, at least one; each unit is as likely as any other, whatever its length.
 
     The units are laid end to end in random order on a circle, and those that start within an arc of `budget` tokens
@@ -192,9 +190,7 @@ def _share_of(
     return [units[index] for index in order[chosen]]
 
 
-def _spend(
-    budget: float, units: Iterator[NDArray[np.int64]], rng: np.random.Generator
-) -> list[NDArray[np.int64]]:
+def _spend(budget: float, units: Iterator[NDArray[np.int64]], rng: np.random.Generator) -> list[NDArray[np.int64]]:
     """Take units until the budget of tokens is spent; at least one. The unit that would overrun it is taken with the
     probability that keeps the expected number of tokens exact."""
     chosen: list[NDArray[np.int64]] = []
@@ -220,9 +216,7 @@ def _words(row: Row, positions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return np.split(positions, np.flatnonzero(begins[1:]) + 1)
 
 
-def _spans_at_random(
-    row: Row, words: list[NDArray[np.int64]], rng: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
+def _spans_at_random(row: Row, words: list[NDArray[np.int64]], rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
     """Spans of SpanBERT's lengths at random places, whole words, not overlapping, until every word is in one."""
     segments = [int(row.segment_ids[word[0]]) for word in words]
     taken = np.zeros(len(words), dtype=bool)
