@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acclimate.corpus.split import Split, name_hash
+from acclimate.corpus.split import Blocks, Split, name_hash
 
 
 def choose(names: list[str], share: float) -> list[bool]:
@@ -46,3 +46,12 @@ def test_equal_names_of_several_sources_are_told_apart_in_a_tiny_corpus() -> Non
 def test_the_hash_never_changes() -> None:
     # An edited corpus keeps its sides over versions of this package, too.
     assert name_hash("docs/a.md") == int.from_bytes(bytes.fromhex("ad311d9dab800abe"), "big")
+
+
+def test_blocks_end_after_fifty_lines_or_ten_thousand_characters() -> None:
+    short = Blocks()
+    assert [short.next(26) for _ in range(101)] == [0] * 50 + [1] * 50 + [2]
+    # A line of 10,000 characters is a block by itself; three of 4,000 are one, since the second leaves room.
+    assert [Blocks.next(long, 10_000) for long in [Blocks()] for _ in range(3)] == [0, 1, 2]
+    middling = Blocks()
+    assert [middling.next(4_000) for _ in range(7)] == [0, 0, 0, 1, 1, 1, 2]

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from acclimate.corpus.pieces import Piece
 from acclimate.corpus.settings import CorpusSettings, without_secrets
 from acclimate.corpus.sources import name_sources, open_source, source_name
 from acclimate.corpus.sources.base import Source
-from acclimate.corpus.split import BLOCK, Split, name_hash
+from acclimate.corpus.split import Blocks, Split, name_hash
 from acclimate.corpus.storage import DOCUMENTS, DROPPED, TableWriter, dump_metadata, read_rows
 from acclimate.errors import ArtifactError, DataError, RecipeError
 
@@ -174,7 +174,6 @@ class _Build:
                 dropped.write(document, reason, piece.detail, len(piece.text), piece.text)
             elif reason is None:
                 kept.write(document, piece.text, dump_metadata(piece.metadata), *self._unit(place, piece, document))
-            place.units += piece.documents
         shutil.rmtree(scratch)
 
     def _unit(self, place: _Place, piece: Piece, document: str) -> tuple[str, int, str | None]:
@@ -183,7 +182,7 @@ class _Build:
             key = f"{place.key}#{piece.anchor}" if piece.anchor else place.key
             unit, hashed, file = document, name_hash(key), None
         else:
-            block = place.units // BLOCK
+            block = place.blocks.next(len(piece.text))
             unit, hashed, file = f"{place.full}#{block}", name_hash(f"{place.key}#{block}"), place.full
         if unit != place.last_unit:
             self.split.show(hashed, unit)
@@ -252,7 +251,7 @@ class _Place:
     name: str
     full: str  # its name in the corpus
     key: str  # its name in its source, for the choice of what is held out
-    units: int = 0  # documents of it so far
+    blocks: Blocks = field(default_factory=Blocks)
     last_unit: str | None = None
 
 

@@ -5,13 +5,34 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-BLOCK = 50  # consecutive lines or passages of a file that are held out together
+# Consecutive lines or passages of a file that are held out together: so many, or fewer where they have so many
+# characters; a file of a few long lines, each an article, can then be divided, too.
+BLOCK_UNITS = 50
+BLOCK_CHARACTERS = 10_000
 _RANGE = 1 << 64
 
 
 def name_hash(name: str) -> int:
     """A number from 0 to 2**64 − 1 that depends on nothing but the name, so that an edited document keeps its side."""
     return int.from_bytes(hashlib.blake2b(name.encode("utf-8"), digest_size=8).digest(), "big")
+
+
+@dataclass(slots=True)
+class Blocks:
+    """Numbers the blocks of one file, unit by unit."""
+
+    number: int = 0
+    _units: int = 0
+    _characters: int = 0
+
+    def next(self, characters: int) -> int:
+        """The block of the next unit, which has so many characters."""
+        if self._units >= BLOCK_UNITS or self._characters >= BLOCK_CHARACTERS:
+            self.number += 1
+            self._units = self._characters = 0
+        self._units += 1
+        self._characters += characters
+        return self.number
 
 
 @dataclass(slots=True)
