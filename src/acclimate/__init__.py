@@ -1,5 +1,70 @@
-"""acclimate: acclimate a language model to your documents."""
+"""acclimate: acclimate a language model to your documents.
+
+Every verb of the command line is a function of the same name and arguments: `acclimate pretrain` is
+`acclimate.pretrain(...)`. They are imported when first used, so that `import acclimate` stays light.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acclimate.corpus import Corpus, CorpusSettings, SourceSettings, build_corpus, open_corpus
+    from acclimate.evaluation.evaluate import Evaluation, evaluate
+    from acclimate.inference.fill import fill, load_filler
+    from acclimate.jobs.demo import demo
+    from acclimate.jobs.pretrain import Run, pretrain
+    from acclimate.jobs.recipes import Recipe, load_recipe
+    from acclimate.jobs.run import RunResult, run
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Corpus": "acclimate.corpus",
+    "CorpusSettings": "acclimate.corpus",
+    "SourceSettings": "acclimate.corpus",
+    "build_corpus": "acclimate.corpus",
+    "open_corpus": "acclimate.corpus",
+    "Evaluation": "acclimate.evaluation.evaluate",
+    "evaluate": "acclimate.evaluation.evaluate",
+    "fill": "acclimate.inference.fill",
+    "load_filler": "acclimate.inference.fill",
+    "demo": "acclimate.jobs.demo",
+    "Run": "acclimate.jobs.pretrain",
+    "pretrain": "acclimate.jobs.pretrain",
+    "Recipe": "acclimate.jobs.recipes",
+    "load_recipe": "acclimate.jobs.recipes",
+    "RunResult": "acclimate.jobs.run",
+    "run": "acclimate.jobs.run",
+}
+
+__all__ = [
+    "Corpus",
+    "CorpusSettings",
+    "Evaluation",
+    "Recipe",
+    "Run",
+    "RunResult",
+    "SourceSettings",
+    "__version__",
+    "build_corpus",
+    "demo",
+    "evaluate",
+    "fill",
+    "load_filler",
+    "load_recipe",
+    "open_corpus",
+    "pretrain",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'acclimate' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

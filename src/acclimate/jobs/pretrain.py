@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from acclimate.artifacts import find_manifest, staged_folder, write_manifest, write_text
+from acclimate.artifacts import find_manifest, write_text
 from acclimate.corpus import Corpus, CorpusSettings, build_corpus, open_corpus
-from acclimate.errors import DataError, Interrupted, ModelError, RecipeError
+from acclimate.errors import DataError, Interrupted, RecipeError
 from acclimate.jobs.base_model import settle_base
 from acclimate.jobs.recipes import Recipe, identity, make_recipe, to_data, to_yaml
+from acclimate.jobs.tokenizers import named_tokenizer, trained_tokenizer, trains_tokenizer
 from acclimate.models.attention import can_pack, separate_segments
 from acclimate.models.families import family
 from acclimate.models.loading import LoadedModel, check_max_length, load_model, model_config
@@ -25,10 +26,9 @@ from acclimate.scoring.held_out import MASK_SEED, stored_held_out
 from acclimate.scoring.score import score
 from acclimate.tokens.cache import corpus_tokens
 from acclimate.tokens.store import TokenStore
-from acclimate.tokens.tokenizers import load_tokenizer, tokenizer_fingerprint
-from acclimate.tokens.training import train_tokenizer
+from acclimate.tokens.tokenizers import tokenizer_fingerprint
 from acclimate.training.callbacks import MetricsFile, ProgressTeller, StopOnSignal
-from acclimate.training.checkpoints import check_checkpoint, newest_whole_checkpoint
+from acclimate.training.checkpoints import check_checkpoint, find_checkpoints, newest_whole_checkpoint
 from acclimate.training.run_folder import claim_run_folder, environment, now
 from acclimate.training.settings import training_arguments
 from acclimate.training.stream import ExampleDataset
@@ -141,12 +141,12 @@ class _Pretraining:
         if recipe.objective.name is None:
             self.listener.message(f"objective: {name}, the one that {config.model_type} models were made with")
         named = recipe.tokenizer is not None and recipe.tokenizer.name is not None
-        if recipe.model.config is not None and not named and not self._trains_tokenizer:
+        if recipe.model.config is not None and not named and not trains_tokenizer(self.recipe):
             raise RecipeError(
                 "a model of random weights needs a `tokenizer`: name one, or train one, such as "
                 "`tokenizer: {train: wordpiece, vocab_size: 8000}`"
             )
-        if recipe.model.name is not None and self._trains_tokenizer:
+        if recipe.model.name is not None and trains_tokenizer(self.recipe):
             raise RecipeError(
                 "`tokenizer.train` makes a new vocabulary, which a pretrained model's embeddings know nothing of; "
                 "leave `tokenizer` out, or start from random weights with `model: {config: …}`"
@@ -159,8 +159,8 @@ class _Pretraining:
         recipe = self.recipe
         if not recipe.corpus.sources:
             self._corpus(recipe.corpus)
-        if not self._trains_tokenizer:
-            options, tokenizer = recipe.objective.options, self._named_tokenizer()
+        if not trains_tokenizer(self.recipe):
+            options, tokenizer = recipe.objective.options, named_tokenizer(self.recipe)
             make_objective(objective_name, options, tokenizer, max_length=recipe.max_length, seed=recipe.seed)
 
     def _begin(self) -> None:
@@ -174,7 +174,11 @@ class _Pretraining:
     def _prepare(self, config: PreTrainedConfig, objective_name: str) -> _Prepared:
         recipe = self.recipe
         corpus = self._corpus(recipe.corpus)
-        tokenizer = self._trained_tokenizer(corpus) if self._trains_tokenizer else self._named_tokenizer()
+        self._check_same_corpus(corpus)
+        if trains_tokenizer(recipe):
+            tokenizer = trained_tokenizer(recipe, corpus, self.folder.path / "tokenizer", self.listener)
+        else:
+            tokenizer = named_tokenizer(recipe)
         options = recipe.objective.options
         objective = make_objective(objective_name, options, tokenizer, max_length=recipe.max_length, seed=recipe.seed)
         loaded = load_model(recipe.model, objective.auto_class, tokenizer, seed=recipe.seed)
@@ -222,46 +226,14 @@ class _Pretraining:
             )
         return open_corpus(settings.path)
 
-    @property
-    def _trains_tokenizer(self) -> bool:
-        return self.recipe.tokenizer is not None and self.recipe.tokenizer.train is not None
-
-    def _named_tokenizer(self) -> PreTrainedTokenizerBase:
-        """The tokenizer that the recipe names, or the model's own."""
-        settings = self.recipe.tokenizer
-        if settings is None or settings.name is None:
-            assert self.recipe.model.name is not None
-            return load_tokenizer(self.recipe.model.name, revision=self.recipe.model.revision)
-        tokenizer = load_tokenizer(settings.name, revision=settings.revision)
-        if self.recipe.model.name is not None:
-            self._check_extends(tokenizer)
-        return tokenizer
-
-    def _trained_tokenizer(self, corpus: Corpus) -> PreTrainedTokenizerBase:
-        """Train a tokenizer on the corpus, or take the one that this run trained before it was interrupted."""
-        folder = self.folder.path / "tokenizer"
-        assert self.recipe.tokenizer is not None
-        made_from = {"corpus": corpus.fingerprint, "settings": self.recipe.tokenizer.model_dump(mode="json")}
-        manifest = find_manifest(folder, "tokenizer")
-        if manifest is None or manifest.get("made_from") != made_from:
-            self.listener.message(f"training a {self.recipe.tokenizer.train} tokenizer on the corpus")
-            texts = (document.text for document in corpus.documents("train"))
-            tokenizer = train_tokenizer(texts, self.recipe.tokenizer)
-            with staged_folder(folder, replace=True) as staging:
-                tokenizer.save_pretrained(staging)
-                write_manifest(staging, "tokenizer", {"made_from": made_from})
-        return load_tokenizer(folder)
-
-    def _check_extends(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Refuse a tokenizer whose ids mean something else than the model learned."""
-        assert self.recipe.model.name is not None
-        own = load_tokenizer(self.recipe.model.name, revision=self.recipe.model.revision).get_vocab()
-        vocabulary = tokenizer.get_vocab()
-        moved = [token for token, index in own.items() if vocabulary.get(token) != index]
-        if moved:
-            raise ModelError(
-                f"the tokenizer does not go with the model: {len(moved):,} of the model's {len(own):,} tokens have "
-                f"another id or none in it (such as {moved[0]!r}); use the model's own, or one that only adds tokens"
+    def _check_same_corpus(self, corpus: Corpus) -> None:
+        """Refuse to go on from a checkpoint with documents that have changed since it was written."""
+        before = self.folder.manifest.get("corpus")
+        resumes = self.recipe.resume_from_checkpoint or find_checkpoints(self.folder.path)
+        if before is not None and before["fingerprint"] != corpus.fingerprint and resumes:
+            raise RecipeError(
+                f"the corpus in {corpus.folder} has changed since the run in {self.folder.path} began; choose another "
+                "output_dir to train on it as it is now"
             )
 
     # ---- training ----------------------------------------------------------------------------------------------
