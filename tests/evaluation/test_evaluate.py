@@ -1,0 +1,159 @@
+"""Before and after: the same masks, honest intervals, and no claim where none can be made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from acclimate.artifacts import read_json, write_json
+from acclimate.corpus import CorpusSettings, build_corpus
+from acclimate.errors import CheckpointError, RecipeError
+from acclimate.evaluation.evaluate import claims, evaluate
+from acclimate.jobs.pretrain import pretrain
+
+TEXT = "the service will run on the node when the cluster is new. you can use the data set of your language model."
+
+
+def _documents(folder: Path, number: int, extra: str = "") -> Path:
+    folder.mkdir()
+    for index in range(number):
+        words = TEXT.split()
+        turned = " ".join(words[index % len(words) :] + words[: index % len(words)])
+        (folder / f"{index}.md").write_text(f"# {index}\n\n{turned} {turned} {turned} {extra}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A finished run, and general text as a folder of files."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    settings = CorpusSettings.model_validate({"sources": str(_documents(folder / "docs", 40)), "held_out": 0.4})
+    build_corpus(settings, folder / "corpus")
+    pretrain(
+        str(tiny_bert),
+        folder / "corpus",
+        folder / "run",
+        max_length=32,
+        training={"max_steps": 60, "learning_rate": 5e-3, "per_device_train_batch_size": 8, "save_strategy": "no"},
+    )
+    return folder / "run", _documents(folder / "general", 30, extra="?!")
+
+
+def test_before_and_after(made: tuple[Path, Path]) -> None:
+    run, general = made
+    evaluation = evaluate(run, general=general)
+    assert evaluation.claim and evaluation.notes == ()
+    for text in (evaluation.domain, evaluation.general):
+        assert text is not None
+        assert text.after["loss"] < text.before["loss"] - 0.5
+        assert text.difference.mean == pytest.approx(text.after["loss"] - text.before["loss"])
+        assert text.difference.low < text.difference.mean < text.difference.high < 0
+        assert text.unit == "document" and text.num_units > 5 and text.num_targets > 50
+    again = evaluate(run, general=general)
+    assert again == evaluation
+
+
+def test_json_has_what_programs_rely_on(made: tuple[Path, Path]) -> None:
+    run, general = made
+    figures = json.loads(json.dumps(evaluate(run, general=str(general)).to_json()))
+    for name in ("domain", "general"):
+        assert {"loss", "perplexity", "accuracy"} == set(figures[name]["before"]) == set(figures[name]["after"])
+        assert set(figures[name]["difference"]) == {"mean", "low", "high"}
+    assert evaluate(run).to_json()["general"] is None
+    assert read_json(run / "evaluation" / "evaluation.json")["general"] is None
+
+
+def test_a_run_is_not_compared_with_itself_by_mistake(made: tuple[Path, Path], tiny_bert: Path) -> None:
+    # What is scored as "before" is the model that the recipe names, not the run's own weights.
+    run, _ = made
+    before = AutoModelForMaskedLM.from_pretrained(tiny_bert).state_dict()
+    after = AutoModelForMaskedLM.from_pretrained(run).state_dict()
+    name = "cls.predictions.transform.dense.weight"
+    assert not before[name].equal(after[name])
+    domain = evaluate(run).domain
+    assert domain is not None and domain.before["loss"] != domain.after["loss"]
+
+
+def test_general_text_of_too_few_documents_is_scored_by_row(made: tuple[Path, Path], tmp_path: Path) -> None:
+    run, _ = made
+    evaluation = evaluate(run, general=_documents(tmp_path / "few", 4))
+    assert evaluation.general is not None
+    assert evaluation.general.unit == "row"
+    assert any("interval is over rows" in note for note in evaluation.notes)
+
+
+def test_one_text_file_is_read_by_line(made: tuple[Path, Path], tmp_path: Path) -> None:
+    run, _ = made
+    (tmp_path / "general.txt").write_text((TEXT + "\n") * 400)
+    evaluation = evaluate(run, general=tmp_path / "general.txt")
+    assert evaluation.general is not None
+
+
+def test_what_was_rebuilt_since_cannot_be_scored(made: tuple[Path, Path], tiny_bert: Path, tmp_path: Path) -> None:
+    docs = _documents(tmp_path / "docs", 20)
+    settings = CorpusSettings.model_validate({"sources": str(docs), "held_out": 0.4})
+    build_corpus(settings, tmp_path / "corpus")
+    pretrain(
+        str(tiny_bert),
+        tmp_path / "corpus",
+        tmp_path / "run",
+        max_length=32,
+        training={"max_steps": 1, "save_strategy": "no"},
+    )
+    (docs / "0.md").write_text("# changed\n\n" + TEXT * 4)
+    build_corpus(settings, tmp_path / "corpus")
+    with pytest.raises(CheckpointError, match="was rebuilt since"):
+        evaluate(tmp_path / "run")
+    shutil.rmtree(tmp_path / "corpus")
+    with pytest.raises(CheckpointError, match="cannot be opened"):
+        evaluate(tmp_path / "run")
+
+
+def test_a_base_that_is_gone_is_told(made: tuple[Path, Path], tmp_path: Path) -> None:
+    run, _ = made
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    manifest = read_json(copy / "manifest.json")
+    manifest["before"]["model"]["name"] = str(tmp_path / "gone")
+    write_json(copy / "manifest.json", manifest)
+    with pytest.raises(CheckpointError, match="started from cannot be loaded"):
+        evaluate(copy)
+
+
+def test_what_is_no_finished_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no run in"):
+        evaluate(tmp_path / "nothing")
+
+
+def test_general_settings_are_checked(made: tuple[Path, Path]) -> None:
+    with pytest.raises(RecipeError, match="did you mean `general.held_out`"):
+        evaluate(made[0], general={"path": "x", "heldout": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("model", "claim", "said"),
+    [
+        ({}, True, ""),
+        ({"from_scratch": True}, False, "random weights"),
+        ({"new_parameters": ["cls.x"]}, False, "head was new"),
+        ({"new_parameters": ["cls.x"], "head_warmup": {"steps": 200}}, True, ""),
+        ({"added_tokens": 3}, False, "3 tokens were added"),
+    ],
+)
+def test_claims(model: dict[str, Any], claim: bool, said: str) -> None:
+    whole = {"from_scratch": False, "new_parameters": [], "head_warmup": None, "added_tokens": 0, **model}
+    assert claims({"model": whole})[0] is claim
+    assert said in " ".join(claims({"model": whole})[1])
+
+
+def test_the_tokenizer_of_a_run_is_the_one_it_was_trained_with(made: tuple[Path, Path], tiny_bert: Path) -> None:
+    # Else the token stores would be built anew for evaluation, and the masks be others.
+    from acclimate.tokens.tokenizers import tokenizer_fingerprint
+
+    ours, theirs = (AutoTokenizer.from_pretrained(folder) for folder in (made[0], tiny_bert))
+    assert tokenizer_fingerprint(ours) == tokenizer_fingerprint(theirs)
