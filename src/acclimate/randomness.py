@@ -13,9 +13,8 @@ class Purpose(IntEnum):
     CORRUPTION = 0
     ORDER = 1
     DROPOUT = 2
-    HELD_OUT_MASKS = 3
-    BOOTSTRAP = 4
-    SAMPLES = 5
+    BOOTSTRAP = 3
+    SAMPLES = 4
 
 
 def generator(seed: int, purpose: Purpose, number: int = 0) -> np.random.Generator:

@@ -184,7 +184,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
     build_token_store(
         TextCorpus(LINES), "train", tokenizer(), tmp_path / "store", progress=lambda *args: told.append(args)
     )
-    assert told == [("tokenize", 5, 5)]
+    assert told == [("encoding", 5, 5)]
 
 
 def test_a_corpus_from_files(tmp_path: Path) -> None:

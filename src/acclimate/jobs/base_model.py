@@ -89,7 +89,7 @@ def _make_base(
     """Warm up the head and keep the model in `folder`."""
     assert recipe.evaluation.general is not None
     general = general_corpus(recipe.evaluation.general, run.path / "evaluation" / "general-corpus", listener)
-    store = corpus_tokens(general, "train", tokenizer, fallback=run.path / "evaluation")
+    store = corpus_tokens(general, "train", tokenizer, fallback=run.path / "evaluation", listener=listener)
     plan = objective.plan(store, isolate=recipe.isolate, packed=packed)
     if len(plan) == 0:
         raise DataError(f"the general text in {general.folder} has no tokens to warm up the head on")

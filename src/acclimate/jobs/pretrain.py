@@ -189,8 +189,8 @@ class _Pretraining:
             self.listener.message(
                 f"one text a row: packed texts were not shown to stay apart in {config.model_type} models"
             )
-        train = corpus_tokens(corpus, "train", tokenizer, fallback=self.folder.path)
-        held_out = corpus_tokens(corpus, "held_out", tokenizer, fallback=self.folder.path)
+        train = corpus_tokens(corpus, "train", tokenizer, fallback=self.folder.path, listener=self.listener)
+        held_out = corpus_tokens(corpus, "held_out", tokenizer, fallback=self.folder.path, listener=self.listener)
         plan = objective.plan(train, isolate=recipe.isolate, packed=packed)
         if len(plan) == 0:
             raise DataError(f"the corpus in {corpus.folder} has no tokens to train on")

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from acclimate.progress import Listener, Progress
 from acclimate.tokens.store import TokenStore, build_token_store
 from acclimate.tokens.tokenizers import tokenizer_fingerprint
 
@@ -21,13 +22,19 @@ def corpus_tokens(
     tokenizer: PreTrainedTokenizerBase,
     *,
     fallback: Path,
+    listener: Listener,
     num_workers: int | None = None,
 ) -> TokenStore:
     """The token store of one split of a corpus: reused where it is up to date, built otherwise.
 
     Args:
         fallback: folder for stores where the corpus's own folder cannot be written to.
+        listener: hears how far encoding has come.
     """
     home = corpus.folder if os.access(corpus.folder, os.W_OK) else fallback
     folder = home / "tokens" / f"{split}-{tokenizer_fingerprint(tokenizer)[:12]}"
-    return build_token_store(corpus, split, tokenizer, folder, num_workers=num_workers)
+
+    def tell(stage: str, done: int, total: int | None) -> None:
+        listener.progress(Progress(stage, done, total, "document"))
+
+    return build_token_store(corpus, split, tokenizer, folder, num_workers=num_workers, progress=tell)

@@ -156,7 +156,7 @@ def build_token_store(
         tokenizer: any; a slow one has no word starts.
         folder: where to put it. A token store made from something else is replaced there.
         num_workers: processes that encode; default one per CPU, at most 8. The result does not depend on it.
-        progress: called with ("tokenize", documents done, documents in all).
+        progress: called with ("encoding", documents done, documents in all).
 
     Raises:
         ArtifactError: the folder holds something else, or cannot be written.
@@ -237,7 +237,7 @@ def _write_stream(
             num_characters += encoded.num_characters
             group_start = _next_group_start(group_start, bounds, ends_group, counts["stream"])
             if progress is not None:
-                progress("tokenize", num_documents, total)
+                progress("encoding", num_documents, total)
     finally:
         for file in files.values():
             file.close()

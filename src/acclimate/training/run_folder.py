@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from acclimate.artifacts import find_manifest, read_json, staged_folder, write_json, write_manifest
+from acclimate.artifacts import find_manifest, staged_folder, write_json, write_manifest
 from acclimate.errors import ArtifactError, CheckpointError, RecipeError, writing_to
 
 KIND = "run"
@@ -133,12 +133,6 @@ def open_run(path: str | Path) -> RunFolder:
             raise CheckpointError(f"the run in {path} is damaged: {name} has {found} bytes instead of {size}")
     run.manifest = manifest
     return run
-
-
-def read_evaluation(run: RunFolder) -> Any:
-    """The figures of the last evaluation of a run, or None."""
-    path = run.path / "evaluation" / "evaluation.json"
-    return read_json(path) if path.is_file() else None
 
 
 def write_evaluation(run: RunFolder, figures: Mapping[str, Any]) -> None:
