@@ -141,7 +141,8 @@ def test_general_settings_are_checked(made: tuple[Path, Path]) -> None:
         ({}, True, ""),
         ({"from_scratch": True}, False, "random weights"),
         ({"new_parameters": ["cls.x"]}, False, "head was new"),
-        ({"new_parameters": ["cls.x"], "head_warmup": {"steps": 200}}, True, ""),
+        ({"new_parameters": ["cls.x"], "head_warmup": {"steps": 200, "leveled_off": True}}, True, ""),
+        ({"new_parameters": ["cls.x"], "head_warmup": {"steps": 9, "leveled_off": False}}, False, "still falling"),
         ({"added_tokens": 3}, False, "3 tokens were added"),
     ],
 )

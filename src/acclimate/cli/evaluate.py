@@ -45,11 +45,11 @@ def print_evaluation(evaluation: Evaluation) -> None:
     """Before and after as a table, and what may be said of it."""
     from acclimate.cli.console import print_table, print_text
 
-    texts = {"your documents (held out)": evaluation.domain, "general text": evaluation.general}
+    texts = {"your documents": evaluation.domain, "general text": evaluation.general}
     rows = [row for name, text in texts.items() if text is not None for row in _rows(name, text)]
     if rows:
         print_table(
-            "Before and after, on the same masks",
+            "Before and after, on the same masks of held-out text",
             ["", "before", "after", "difference (95 %)"],
             rows,
         )

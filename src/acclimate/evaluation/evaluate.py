@@ -251,6 +251,11 @@ def claims(manifest: Mapping[str, Any]) -> tuple[bool, tuple[str, ...]]:
             "the head was new and was not warmed up on general text, so that `before` is the head's ignorance: give "
             "`evaluation.general` and train again for an honest comparison"
         )
+    elif model["head_warmup"] and not model["head_warmup"]["leveled_off"]:
+        reasons.append(
+            f"the new head's warm-up ended after {model['head_warmup']['steps']} steps while its loss was still "
+            "falling, so that a part of the difference is the head's: raise `evaluation.head_warmup_steps`"
+        )
     if model["added_tokens"]:
         reasons.append(f"{model['added_tokens']} tokens were added to the vocabulary, which `before` had never seen")
     return not reasons, tuple(reasons)

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from acclimate.errors import DataError, ModelError
 from acclimate.models.families import family
-from acclimate.models.loading import load_model
+from acclimate.models.loading import load_model, model_config
 from acclimate.models.settings import ModelSettings
 from acclimate.tokens.tokenizers import load_tokenizer
 
@@ -102,10 +102,11 @@ def load_filler(model: str | Path) -> MaskFiller:
         ModelError: there is none, or it is not a masked language model.
     """
     settings = ModelSettings(name=str(model))
+    kind = family(model_config(settings))
+    if kind != "encoder":
+        raise ModelError(f"{model} is a model of the {kind} family, which fills no masks")
     tokenizer = load_tokenizer(str(model))
     loaded = load_model(settings, "AutoModelForMaskedLM", tokenizer, seed=0)
-    if family(loaded.model.config) != "encoder":
-        raise ModelError(f"{model} is a {family(loaded.model.config)}, which fills no masks")
     if loaded.new_parameters:
         raise ModelError(
             f"{model} has no masked-LM head (missing: {', '.join(loaded.new_parameters[:3])}, …), so that it would "

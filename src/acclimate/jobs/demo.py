@@ -32,7 +32,7 @@ SHORTEST_DOCSTRING = 200
 SMALL_BERT: dict[str, Any] = {
     "model_type": "bert",
     "hidden_size": 256,
-    "num_hidden_layers": 4,
+    "num_hidden_layers": 2,
     "num_attention_heads": 4,
     "intermediate_size": 1024,
     "max_position_embeddings": 128,
@@ -40,9 +40,9 @@ SMALL_BERT: dict[str, Any] = {
     "hidden_dropout_prob": 0.0,
     "attention_probs_dropout_prob": 0.0,
 }
-VOCAB_SIZE = 6000
+VOCAB_SIZE = 5000
 TRAINING: dict[str, Any] = {
-    "per_device_train_batch_size": 16,
+    "per_device_train_batch_size": 8,
     "learning_rate": 1e-3,
     "warmup_steps": 0.1,
     "weight_decay": 0.01,
@@ -50,17 +50,17 @@ TRAINING: dict[str, Any] = {
     "save_total_limit": 1,
     "logging_steps": 25,
 }
-BASE_STEPS = 400
-DOMAIN_STEPS = 500
+BASE_STEPS = 250
+DOMAIN_STEPS = 450
 # From a pretrained model there is less to learn, at a lower rate; its step costs more.
 GIVEN_MODEL_STEPS = 60
 GIVEN_MODEL_RATE = 5e-5
 
 SENTENCES = (
-    "returns a tensor with the same [MASK] as input.",
-    "the number of attention [MASK] for each attention layer.",
-    "whether or not to return the hidden [MASK] of all layers.",
-    "applies a 2d [MASK] over an input signal composed of several input planes.",
+    "hidden_size (`int`, *optional*, defaults [MASK] 768)",
+    "use_cache (`bool`, *optional*, [MASK] to `True`)",
+    "input (Tensor): the input [MASK].",
+    "The number of attention [MASK] for each layer of the encoder.",
 )
 
 
@@ -90,7 +90,7 @@ def demo(
     general = _corpus(folder, "general", help_topics(), listener)
     if model is None:
         base = _base_model(folder, domain, general, listener)
-        steps, rate = DOMAIN_STEPS, TRAINING["learning_rate"] / 2
+        steps, rate = DOMAIN_STEPS, TRAINING["learning_rate"]
     else:
         base, steps, rate = model, GIVEN_MODEL_STEPS, GIVEN_MODEL_RATE
     listener.message("continuing its pretraining on the documents")

@@ -196,11 +196,15 @@ _TRAINING_NOT_IDENTITY = (
 def identity(recipe: Recipe) -> dict[str, Any]:
     """What makes a run of this recipe the run it is: flat, by dotted path."""
     data = {key: value for key, value in to_data(recipe).items() if key not in _NOT_IDENTITY}
+    # The same folder, however it is written.
+    for section, key in (("corpus", "path"), ("model", "name")):
+        if data[section][key] is not None and Path(data[section][key]).exists():
+            data[section][key] = str(Path(data[section][key]).resolve())
     data["training"] = {key: value for key, value in data["training"].items() if key not in _TRAINING_NOT_IDENTITY}
     return dict(_flatten(data, ""))
 
 
 def _flatten(value: Any, path: str) -> list[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping):
         return [item for key, inner in value.items() for item in _flatten(inner, f"{path}.{key}" if path else str(key))]
     return [(path, value)]

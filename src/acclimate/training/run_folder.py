@@ -33,7 +33,7 @@ class RunFolder:
     """A run on disk, by its folder. `manifest` is what was read last; `update` writes it."""
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(os.path.abspath(path))
+        self.path = Path(path)
         self.manifest: dict[str, Any] = {}
 
     @property

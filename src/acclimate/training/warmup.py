@@ -39,6 +39,7 @@ _MACHINE = ("use_cpu", "bf16", "fp16", "tf32", "dataloader_num_workers", "ddp_ba
 class _StopAtPlateau(TrainerCallback):  # type: ignore[misc]
     def __init__(self) -> None:
         self.losses: list[float] = []
+        self.leveled_off = False
 
     def on_log(
         self,
@@ -51,6 +52,7 @@ class _StopAtPlateau(TrainerCallback):  # type: ignore[misc]
         if logs and "loss" in logs:
             self.losses.append(float(logs["loss"]))
             if len(self.losses) > 1 and self.losses[-1] > (1 - SMALLEST_FALL) * self.losses[-2]:
+                self.leveled_off = True
                 control.should_training_stop = True
 
 
@@ -71,7 +73,7 @@ def warm_up_head(
         training: the recipe's `training:` section, of which device and precision are taken.
 
     Returns:
-        steps, tokens and the loss of the first and last stretch, for the manifest.
+        steps, tokens, the loss of the first and last stretch, and whether the loss leveled off, for the manifest.
     """
     frozen = [parameter for name, parameter in model.named_parameters() if name not in set(new_parameters)]
     was_training = [parameter.requires_grad for parameter in frozen]
@@ -104,4 +106,5 @@ def warm_up_head(
         "tokens": trainer.tokens_seen,
         "first_loss": plateau.losses[0] if plateau.losses else None,
         "last_loss": plateau.losses[-1] if plateau.losses else None,
+        "leveled_off": plateau.leveled_off,
     }
