@@ -15,7 +15,6 @@ from acclimate.training.run_folder import (
     claim_run_folder,
     environment,
     open_run,
-    read_evaluation,
     write_evaluation,
 )
 
@@ -198,9 +197,8 @@ def test_a_damaged_run_is_told(tmp_path: Path) -> None:
 
 def test_figures_are_kept_with_the_run(tmp_path: Path) -> None:
     run = finish(tmp_path / "a")
-    assert read_evaluation(run) is None
     write_evaluation(run, {"domain": {"before": {"loss": 3.5}}})
-    assert read_evaluation(run) == {"domain": {"before": {"loss": 3.5}}}
+    assert read_json(run.path / "evaluation" / "evaluation.json") == {"domain": {"before": {"loss": 3.5}}}
     open_run(run.path)  # still whole
 
 

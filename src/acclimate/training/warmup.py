@@ -27,8 +27,11 @@ from acclimate.training.settings import training_arguments
 from acclimate.training.stream import ExampleDataset
 from acclimate.training.trainer import ObjectiveTrainer
 
-# The loss is looked at in stretches of so many steps; when one is less than 1 % below the one before, the head is warm.
+# The loss is logged for stretches of so many steps. When the mean of the last four is less than 1 % below that of the
+# four before, the head is warm. One stretch against the next would stop at the first plateau: a new head learns how
+# often tokens occur long before it learns to read the layers below.
 STRETCH = 25
+WINDOW = 4
 SMALLEST_FALL = 0.01
 LEARNING_RATE = 1e-3
 BATCH_TOKENS = 2048
@@ -51,7 +54,8 @@ class _StopAtPlateau(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if logs and "loss" in logs:
             self.losses.append(float(logs["loss"]))
-            if len(self.losses) > 1 and self.losses[-1] > (1 - SMALLEST_FALL) * self.losses[-2]:
+            last, before = self.losses[-WINDOW:], self.losses[-2 * WINDOW : -WINDOW]
+            if len(before) == WINDOW and sum(last) > (1 - SMALLEST_FALL) * sum(before):
                 self.leveled_off = True
                 control.should_training_stop = True
 
