@@ -214,6 +214,14 @@ def find_manifest(folder: str | Path, kind: str) -> dict[str, Any] | None:
     return manifest
 
 
+def whole_manifest(folder: str | Path, kind: str) -> dict[str, Any] | None:
+    """The manifest of a whole artifact of this kind, or None where there is none or it is damaged: to be built anew."""
+    try:
+        return read_manifest(folder, kind)
+    except ArtifactError:
+        return None
+
+
 def read_manifest(folder: str | Path, kind: str) -> dict[str, Any]:
     """The manifest of a whole artifact of this kind; anything else is an `ArtifactError` that says what is wrong.
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, BertModel, pipeline
 
-from acclimate.artifacts import find_manifest
+from acclimate.artifacts import find_manifest, write_json
 from acclimate.corpus import CorpusSettings, build_corpus
 from acclimate.errors import AcclimateError, DataError, ModelError, RecipeError
 from acclimate.evaluation.evaluate import evaluate
@@ -299,3 +299,85 @@ def test_the_corpus_may_be_read_only(tiny_bert: Path, corpus: Path, tmp_path: Pa
     monkeypatch.setattr(os, "access", lambda path, mode: not str(path).startswith(str(corpus)))
     pretrain(str(tiny_bert), corpus, tmp_path / "run", training={**TRAINING, "max_steps": 1}, max_length=32)
     assert len(list((tmp_path / "run" / "tokens").iterdir())) == 2
+
+
+def test_a_run_cut_off_while_it_finished_trains_no_further(tiny_bert: Path, corpus: Path, tmp_path: Path) -> None:
+    # The last checkpoint is whole, the model not yet in place: 6 steps are 6 steps, wherever an epoch ends.
+    whole = pretrain(str(tiny_bert), corpus, tmp_path / "run", training=TRAINING, max_length=32)
+    weights = AutoModelForMaskedLM.from_pretrained(tmp_path / "run").state_dict()
+    manifest = find_manifest(tmp_path / "run", "run")
+    assert manifest is not None
+    for name in manifest["files"]:
+        (tmp_path / "run" / name).unlink()
+    write_json(tmp_path / "run" / "manifest.json", {**manifest, "status": "running", "files": {}})
+    again = pretrain(str(tiny_bert), corpus, tmp_path / "run", training=TRAINING, max_length=32)
+    assert again.summary["global_step"] == 6
+    assert again.summary["tokens_seen"] == whole.summary["tokens_seen"]
+    after = AutoModelForMaskedLM.from_pretrained(tmp_path / "run").state_dict()
+    assert all(torch.equal(weights[name], after[name]) for name in weights)
+
+
+def test_what_a_run_started_from_is_settled_when_it_begins(tiny_bert: Path, corpus: Path, tmp_path: Path) -> None:
+    # General text that comes with the second command must not make a base that the run never started from.
+    headless = tmp_path / "headless"
+    BertModel.from_pretrained(tiny_bert, add_pooling_layer=False).save_pretrained(headless)
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(headless)
+    pretrain(str(headless), corpus, tmp_path / "run", training=TRAINING, max_length=32)
+    manifest = find_manifest(tmp_path / "run", "run")
+    assert manifest is not None
+    write_json(tmp_path / "run" / "manifest.json", {**manifest, "status": "interrupted"})
+    (tmp_path / "general.jsonl").write_text("".join(json.dumps({"text": SENTENCES[n % 4]}) + "\n" for n in range(60)))
+    again = pretrain(
+        str(headless),
+        corpus,
+        tmp_path / "run",
+        training=TRAINING,
+        max_length=32,
+        evaluation={"general": str(tmp_path / "general.jsonl")},
+    )
+    assert again.manifest["before"] == manifest["before"]
+    assert not (tmp_path / "run" / "base").exists()
+
+
+def test_another_run_s_checkpoint_gives_way_to_a_further_one_of_this_run(
+    tiny_bert: Path, corpus: Path, tmp_path: Path
+) -> None:
+    pretrain(str(tiny_bert), corpus, tmp_path / "first", training=TRAINING, max_length=32)
+    heard = Heard()
+    values = {**TRAINING, "max_steps": 8}
+    named = str(tmp_path / "first" / "checkpoint-4")
+    pretrain(
+        str(tiny_bert),
+        corpus,
+        tmp_path / "second",
+        training=values,
+        max_length=32,
+        resume_from_checkpoint=named,
+        listener=heard,
+    )
+    assert "going on from checkpoint-4" in heard.messages
+    manifest = find_manifest(tmp_path / "second", "run")
+    write_json(tmp_path / "second" / "manifest.json", {**(manifest or {}), "status": "interrupted"})
+    again = Heard()
+    pretrain(
+        str(tiny_bert),
+        corpus,
+        tmp_path / "second",
+        training=values,
+        max_length=32,
+        resume_from_checkpoint=named,
+        listener=again,
+    )
+    assert "going on from checkpoint-8" in again.messages
+
+
+def test_several_processes_are_refused(tiny_bert: Path, corpus: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    # Without `training`: TrainingArguments made in such an environment would look for the other process.
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RecipeError, match="without torchrun"):
+        pretrain(str(tiny_bert), corpus, tmp_path / "run", max_length=32)
+
+
+def test_trackers_are_checked_before_any_work(tiny_bert: Path, corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="(?s)unknown tracker 'tensorbord'.*mlflow is not installed"):
+        pretrain(str(tiny_bert), corpus, tmp_path / "run", report_to=["tensorbord", "mlflow"], max_length=32)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
@@ -50,7 +50,6 @@ class ConsoleListener:
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}s"),
             TextColumn("[dim]{task.fields[details]}"),
-            TimeRemainingColumn(),
             console=self.err,
             transient=True,
             disable=quiet or not self.err.is_terminal,

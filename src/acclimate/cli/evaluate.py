@@ -20,7 +20,7 @@ def evaluate(
         ),
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", help="Score at most so many tokens of each text.")
+        int | None, typer.Option("--max-tokens", min=1, help="Score at most so many tokens of each text.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:

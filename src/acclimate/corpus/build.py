@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from acclimate.artifacts import find_manifest, fingerprint, staged_folder, write_manifest
+from acclimate.artifacts import MANIFEST, find_manifest, fingerprint, staged_folder, write_manifest
 from acclimate.corpus.filters import ExactDuplicates, too_short
 from acclimate.corpus.folder import DROPPED_FILE, FORMAT_VERSION, HELD_OUT, KIND, TRAIN, Corpus, open_corpus
 from acclimate.corpus.ledger import BROKEN, REASONS, Ledger
@@ -69,8 +69,14 @@ def build_corpus(
     manifest = find_manifest(folder, KIND)
     tell = on_message or (lambda message: None)
     if manifest is not None and manifest.get("fingerprint") == key and not _is_refused(manifest, settings):
-        tell(f"{folder} is up to date: neither its sources nor its settings have changed")
-        return open_corpus(folder)
+        try:
+            corpus = open_corpus(folder)
+        except ArtifactError as error:
+            tell(f"{error}; building it again")
+        else:
+            tell(f"{folder} is up to date: neither its sources nor its settings have changed")
+            return corpus
+    _check_nothing_else(folder, manifest)
     with staged_folder(folder, replace=True) as staging:
         build = _Build(settings, staging, num_workers if num_workers is not None else default_workers())
         content = build.run(sources, tell)
@@ -87,6 +93,19 @@ def _check_target(folder: Path) -> None:
         raise ArtifactError(f"{folder} is a file; choose a folder for the corpus")
     if folder.is_dir() and any(folder.iterdir()) and find_manifest(folder, KIND) is None:
         raise ArtifactError(f"{folder} is not empty and holds no corpus; choose another folder or remove it")
+
+
+def _check_nothing_else(folder: Path, manifest: dict[str, Any] | None) -> None:
+    """A rebuilt corpus replaces its folder: refuse where somebody has put something else there."""
+    if manifest is None:
+        return
+    own = {MANIFEST, "tokens", *(name.split("/")[0] for name in manifest.get("files", {}))}
+    others = sorted(entry.name for entry in folder.iterdir() if entry.name not in own)
+    if others:
+        raise ArtifactError(
+            f"{folder} would be built anew, which removes what else is in it ({', '.join(others[:5])}); move that away "
+            "or choose another folder"
+        )
 
 
 def _inputs(settings: CorpusSettings, sources: Sequence[Source]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from acclimate.errors import AcclimateError, CheckpointError, ModelError
 from acclimate.evaluation.general import general_corpus
 from acclimate.evaluation.settings import EvaluationSettings, GeneralSettings
 from acclimate.models.attention import can_pack, separate_segments
-from acclimate.models.loading import load_model
+from acclimate.models.loading import load_model, weight_digests
 from acclimate.models.settings import ModelSettings
 from acclimate.objectives import make_objective
 from acclimate.objectives.base import Objective
@@ -207,11 +207,13 @@ def _compare(run: RunFolder, settings: EvaluationSettings, texts: _Texts, listen
     before = _score_model(run, "before", texts, settings, listener)
     after = _score_model(run, "after", texts, settings, listener)
     comparisons = {
-        name: _comparison(before[name], after[name], held_out, settings) for name, held_out in texts.sets.items()
+        name: _comparison(before[name], after[name], held_out, settings, by_row=_by_row(run, held_out))
+        for name, held_out in texts.sets.items()
     }
     claim, reasons = claims(run.manifest)
     rows = [
-        f"{name}: too few documents are held out to draw from; the interval is over rows, which may share documents"
+        f"{name}: the interval is over rows, which may share documents, since too few documents are held out or "
+        "`isolate: none` joins them"
         for name, comparison in comparisons.items()
         if comparison.unit == "row"
     ]
@@ -261,6 +263,11 @@ def claims(manifest: Mapping[str, Any]) -> tuple[bool, tuple[str, ...]]:
     return not reasons, tuple(reasons)
 
 
+def _by_row(run: RunFolder, held_out: HeldOut) -> bool:
+    """Whether the bootstrap draws rows: with too few documents, or where a piece runs over documents."""
+    return held_out.num_units < FEWEST_UNITS or run.manifest["recipe"]["isolate"] == "none"
+
+
 def _score_model(
     run: RunFolder, which: str, texts: _Texts, settings: EvaluationSettings, listener: Listener
 ) -> dict[str, UnitScores]:
@@ -277,7 +284,7 @@ def _score_model(
             texts.objective,
             held_out,
             batch_size=settings.batch_size,
-            by_row=held_out.num_units < FEWEST_UNITS,
+            by_row=_by_row(run, held_out),
             stage=f"scoring {name} {which}",
             listener=listener,
         )[0]
@@ -290,6 +297,11 @@ def load_before(run: RunFolder, texts: _Texts) -> PreTrainedModel:
     values = dict(before["model"])
     if before["folder"] is not None:
         values = {"name": str(run.path / before["folder"])}
+    elif weight_digests(values["name"]) != before["weights"] and Path(values["name"] or "").is_dir():
+        raise CheckpointError(
+            f"the weights in {values['name']} have changed since {run.path} started from them, so that there is no "
+            "`before` to compare with"
+        )
     settings = ModelSettings(**values)
     try:
         loaded = load_model(settings, texts.objective.auto_class, texts.tokenizer, seed=run.manifest["recipe"]["seed"])
@@ -304,7 +316,7 @@ def _load_after(run: RunFolder, texts: _Texts) -> PreTrainedModel:
 
 
 def _comparison(
-    before: UnitScores, after: UnitScores, held_out: HeldOut, settings: EvaluationSettings
+    before: UnitScores, after: UnitScores, held_out: HeldOut, settings: EvaluationSettings, *, by_row: bool
 ) -> TextComparison:
     return TextComparison(
         before=_measures(before),
@@ -313,7 +325,7 @@ def _comparison(
         num_targets=after.num_targets,
         num_tokens=held_out.num_tokens,
         num_units=len(after.counts),
-        unit="row" if held_out.num_units < FEWEST_UNITS else "document",
+        unit="row" if by_row else "document",
     )
 
 

@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from acclimate.errors import DataError, ModelError
-from acclimate.models.families import family
+from acclimate.models.families import family, position_limit
 from acclimate.models.loading import load_model, model_config
 from acclimate.models.settings import ModelSettings
 from acclimate.tokens.tokenizers import load_tokenizer
@@ -55,6 +55,10 @@ class MaskFiller:
         Raises:
             DataError: the text has no mask, or is longer than the model's positions.
         """
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise DataError(f"{text!r} is no valid Unicode text: {error}") from error
         gaps = list(self._masks.finditer(text))
         if not gaps:
             raise DataError(f"there is no {self.tokenizer.mask_token} in {text!r}; write it where a token is wanted")
@@ -71,7 +75,7 @@ class MaskFiller:
         ]
 
     def _check_length(self, length: int, text: str) -> None:
-        limit = getattr(self.model.config, "max_position_embeddings", None)
+        limit = position_limit(self.model.config)
         if limit is not None and length > limit:
             raise DataError(f"a text of {length} tokens is longer than the model's {limit} positions: {text[:60]!r}…")
 

@@ -12,15 +12,17 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from acclimate.artifacts import find_manifest, read_manifest, staged_folder, write_manifest
+from acclimate.artifacts import read_manifest, staged_folder, whole_manifest, write_manifest
 from acclimate.errors import DataError
 from acclimate.evaluation.general import general_corpus
 from acclimate.jobs.recipes import Recipe
 from acclimate.models.attention import separate_segments
-from acclimate.models.loading import LoadedModel, load_model
+from acclimate.models.loading import LoadedModel, load_model, weight_digests
+from acclimate.models.settings import ModelSettings
 from acclimate.objectives.base import Objective
 from acclimate.progress import Listener
 from acclimate.tokens.cache import corpus_tokens
+from acclimate.training.checkpoints import find_checkpoints
 from acclimate.training.run_folder import RunFolder
 from acclimate.training.stream import ExampleDataset
 from acclimate.training.warmup import warm_up_head
@@ -43,12 +45,16 @@ def settle_base(
     Returns:
         The model to train: the given one, or the one with its head warmed up.
     """
+    if run.manifest.get("before") is not None and find_checkpoints(run.path):
+        # The run is going on: what it started from was settled when it began.
+        folder = run.path / BASE
+        return _load_base(folder, recipe, loaded, tokenizer, objective, packed) if folder.exists() else loaded
     description = recipe.model.name or f"a new {loaded.model.config.model_type} model of random weights"
     warmup: dict[str, Any] | None = None
     fresh = bool(loaded.new_parameters) and not loaded.from_scratch
     if fresh and recipe.evaluation.general is not None and recipe.evaluation.head_warmup_steps > 0:
         folder = run.path / BASE
-        if find_manifest(folder, KIND) is None:
+        if whole_manifest(folder, KIND) is None:
             _make_base(folder, recipe, run, loaded, tokenizer, objective, packed, listener)
         loaded = _load_base(folder, recipe, loaded, tokenizer, objective, packed)
         warmup = read_manifest(folder, KIND)["head_warmup"]
@@ -60,7 +66,8 @@ def settle_base(
         )
     run.update(
         before={
-            "model": recipe.model.model_dump(mode="json"),
+            "model": _origin(recipe.model, loaded),
+            "weights": weight_digests(recipe.model.name),
             "folder": BASE if warmup else None,
             "description": description,
         },
@@ -74,6 +81,17 @@ def settle_base(
         },
     )
     return loaded
+
+
+def _origin(settings: ModelSettings, loaded: LoadedModel) -> dict[str, Any]:
+    """The model's settings, so that they find the same model later and from elsewhere: a folder by its whole path, a
+    hub id with the commit that was loaded."""
+    origin = settings.model_dump(mode="json")
+    if settings.name is not None and Path(settings.name).exists():
+        origin["name"] = str(Path(settings.name).absolute())
+    elif settings.name is not None:
+        origin["revision"] = getattr(loaded.model.config, "_commit_hash", None) or settings.revision
+    return origin
 
 
 def _make_base(

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acclimate.artifacts import write_text
+from acclimate.artifacts import fingerprint, write_text
 from acclimate.corpus import Corpus, CorpusSettings, SourceSettings, build_corpus
 from acclimate.evaluation.evaluate import Evaluation, evaluate
 from acclimate.inference.fill import fill
 from acclimate.jobs.pretrain import Run, pretrain
+from acclimate.jobs.tokenizers import trained_tokenizer
 from acclimate.progress import Listener, Silent
 from acclimate.tokens.settings import TokenizerSettings
-from acclimate.tokens.training import train_tokenizer
 
 DOMAIN_PACKAGES = ("torch", "transformers")
 # Enough documents for the demo's steps, and few enough that reading them takes seconds.
@@ -50,6 +50,7 @@ TRAINING: dict[str, Any] = {
     "save_total_limit": 1,
     "logging_steps": 25,
 }
+MAX_LENGTH = 128
 BASE_STEPS = 250
 DOMAIN_STEPS = 450
 # From a pretrained model there is less to learn, at a lower rate; its step costs more.
@@ -97,14 +98,16 @@ def demo(
     run = pretrain(
         base,
         domain.folder,
-        folder / "run",
+        folder / _run_name("run", base, domain, general),
         objective="mlm",
+        max_length=MAX_LENGTH,
         training={**TRAINING, "max_steps": steps, "learning_rate": rate},
         evaluation={"general": str(general.folder), "max_tokens": 60_000},
         listener=listener,
     )
     evaluation = evaluate(run.folder, listener=listener)
-    before = fill(run.manifest["before"]["model"]["name"], SENTENCES, top_k=3)
+    start = run.manifest["before"]
+    before = fill(run.folder / start["folder"] if start["folder"] else start["model"]["name"], SENTENCES, top_k=3)
     after = fill(run.folder, SENTENCES, top_k=3)
     return Demo(run, evaluation, tuple(zip(SENTENCES, before, after, strict=True)))
 
@@ -175,20 +178,24 @@ def help_topics() -> Iterator[tuple[str, str]]:
     yield from sorted(topics.items())
 
 
+def _run_name(kind: str, model: Any, *corpora: Corpus) -> str:
+    """A folder for each model and state of the documents: after an upgrade of torch the docstrings are others."""
+    return f"{kind}-{fingerprint([model, [corpus.fingerprint for corpus in corpora]])[:8]}"
+
+
 def _base_model(folder: Path, domain: Corpus, general: Corpus, listener: Listener) -> str:
     """Make a small BERT that has learned from the general text."""
+    settings = TokenizerSettings(train="wordpiece", vocab_size=VOCAB_SIZE, lowercase=True)
     tokenizer_folder = folder / "tokenizer"
-    if not (tokenizer_folder / "tokenizer.json").is_file():
-        texts = (document.text for corpus in (general, domain) for document in corpus.documents("train"))
-        settings = TokenizerSettings(train="wordpiece", vocab_size=VOCAB_SIZE, lowercase=True)
-        train_tokenizer(texts, settings).save_pretrained(tokenizer_folder)
+    trained_tokenizer(settings, [general, domain], tokenizer_folder, listener)
     listener.message("no model given: a small BERT is made and pretrained on the general text first")
     run = pretrain(
         {"config": SMALL_BERT},
         general.folder,
-        folder / "base",
+        folder / _run_name("base", SMALL_BERT, domain, general),
         objective="mlm",
         tokenizer=str(tokenizer_folder),
+        max_length=MAX_LENGTH,
         training={**TRAINING, "max_steps": BASE_STEPS},
         listener=listener,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +29,16 @@ from acclimate.tokens.cache import corpus_tokens
 from acclimate.tokens.store import TokenStore
 from acclimate.tokens.tokenizers import tokenizer_fingerprint
 from acclimate.training.callbacks import MetricsFile, ProgressTeller, StopOnSignal
-from acclimate.training.checkpoints import check_checkpoint, find_checkpoints, newest_whole_checkpoint
+from acclimate.training.checkpoints import (
+    check_checkpoint,
+    checkpoint_step,
+    find_checkpoints,
+    newest_whole_checkpoint,
+)
 from acclimate.training.run_folder import claim_run_folder, environment, now
 from acclimate.training.settings import training_arguments
 from acclimate.training.stream import ExampleDataset
+from acclimate.training.trackers import never_ask
 from acclimate.training.trainer import EvaluateHeldOut, ObjectiveTrainer
 
 
@@ -111,6 +118,11 @@ class _Pretraining:
         self.listener = listener
 
     def run(self) -> Run:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise RecipeError(
+                "this job prepares corpus, tokens and run folder in one process; start it without torchrun "
+                "(several processes are for `ObjectiveTrainer` alone so far)"
+            )
         self.folder = claim_run_folder(self.recipe.output_dir, identity(self.recipe))
         if self.folder.status == "finished":
             self.listener.message(f"the run in {self.folder.path} is finished already; nothing to do")
@@ -176,7 +188,8 @@ class _Pretraining:
         corpus = self._corpus(recipe.corpus)
         self._check_same_corpus(corpus)
         if trains_tokenizer(recipe):
-            tokenizer = trained_tokenizer(recipe, corpus, self.folder.path / "tokenizer", self.listener)
+            assert recipe.tokenizer is not None
+            tokenizer = trained_tokenizer(recipe.tokenizer, [corpus], self.folder.path / "tokenizer", self.listener)
         else:
             tokenizer = named_tokenizer(recipe)
         options = recipe.objective.options
@@ -241,6 +254,8 @@ class _Pretraining:
     def _train(self, prepared: _Prepared) -> None:
         recipe, run = self.recipe, self.folder
         args = training_arguments(recipe.training, run.path, seed=recipe.seed, report_to=recipe.report_to)
+        if (told := never_ask(recipe.report_to)) is not None:
+            self.listener.message(told)
         evaluates = args.eval_strategy != "no"
         if evaluates and len(prepared.held_out) == 0:
             raise RecipeError(
@@ -257,25 +272,33 @@ class _Pretraining:
                 callbacks=[MetricsFile(run.path / "metrics.jsonl"), stop],
             )
             trainer.add_callback(ProgressTeller(self.listener, "training", lambda: trainer.tokens_seen))
-            output = trainer.train(resume_from_checkpoint=self._checkpoint())
+            found = self._checkpoint()
+            if found is not None and found[0] >= args.max_steps:
+                output = trainer.take_finished(found[1])
+            else:
+                output = trainer.train(resume_from_checkpoint=None if found is None else str(found[1]))
             stop.check(trainer.state, run.path)
         summary = trainer.summary(output)
         if trainer.is_world_process_zero():
             run.save_model(lambda folder: trainer.save_model(str(folder)))
             run.update(status="finished", finished=now(), summary=summary, device=str(args.device))
 
-    def _checkpoint(self) -> str | None:
-        """What to go on from: the checkpoint that the recipe names, or the newest whole one of this run."""
-        named = self.recipe.resume_from_checkpoint
-        if named is not None:
-            check_checkpoint(Path(named))
-            return named
+    def _checkpoint(self) -> tuple[int, Path] | None:
+        """What to go on from, as (step, folder): the newest whole checkpoint of this run, or the one that the recipe
+        names where that is further."""
         found, passed_over = newest_whole_checkpoint(self.folder.path)
         for reason in passed_over:
             self.listener.message(f"passed over: {reason}")
-        if found is not None:
-            self.listener.message(f"going on from {found.name}")
-        return None if found is None else str(found)
+        candidates = [] if found is None else [(checkpoint_step(found), found)]
+        if self.recipe.resume_from_checkpoint is not None:
+            named = Path(self.recipe.resume_from_checkpoint)
+            check_checkpoint(named)
+            candidates.append((checkpoint_step(named), named))
+        if not candidates:
+            return None
+        best = max(candidates)
+        self.listener.message(f"going on from {best[1].name}")
+        return best
 
     def _scorer(self, prepared: _Prepared) -> EvaluateHeldOut:
         recipe = self.recipe

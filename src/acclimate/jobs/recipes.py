@@ -24,6 +24,7 @@ from acclimate.recipe import (
 )
 from acclimate.tokens.settings import TokenizerSettings
 from acclimate.training.settings import OWNED, RENAMED, check_training, training_fields
+from acclimate.training.trackers import check_trackers
 
 
 class ObjectiveSection(Section):
@@ -134,6 +135,7 @@ def find_problems(data: Mapping[str, Any]) -> list[str]:
     training = data.get("training")
     if isinstance(training, Mapping):
         problems += check_training(training, places=_places())
+    problems += check_trackers(data.get("report_to"))
     return problems + _objective_problems(data.get("objective")) + _corpus_problems(data.get("corpus"))
 
 

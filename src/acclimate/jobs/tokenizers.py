@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from acclimate.artifacts import find_manifest, staged_folder, write_manifest
+from acclimate.artifacts import staged_folder, whole_manifest, write_manifest
 from acclimate.corpus import Corpus
 from acclimate.errors import ModelError
 from acclimate.jobs.recipes import Recipe
 from acclimate.progress import Listener
+from acclimate.tokens.settings import TokenizerSettings
 from acclimate.tokens.tokenizers import load_tokenizer
 from acclimate.tokens.training import train_tokenizer
 
@@ -48,15 +50,19 @@ def _check_extends(tokenizer: PreTrainedTokenizerBase, own: PreTrainedTokenizerB
         )
 
 
-def trained_tokenizer(recipe: Recipe, corpus: Corpus, folder: Path, listener: Listener) -> PreTrainedTokenizerBase:
-    """Train the recipe's tokenizer on a corpus into `folder`, or take the one that was trained there before."""
-    assert recipe.tokenizer is not None
-    made_from = {"corpus": corpus.fingerprint, "settings": recipe.tokenizer.model_dump(mode="json")}
-    manifest = find_manifest(folder, KIND)
+def trained_tokenizer(
+    settings: TokenizerSettings, corpora: Sequence[Corpus], folder: Path, listener: Listener
+) -> PreTrainedTokenizerBase:
+    """Train a tokenizer on corpora into `folder`, or take the one that was trained there on the same before."""
+    made_from = {
+        "corpora": [corpus.fingerprint for corpus in corpora],
+        "settings": settings.model_dump(mode="json"),
+    }
+    manifest = whole_manifest(folder, KIND)
     if manifest is None or manifest.get("made_from") != made_from:
-        listener.message(f"training a {recipe.tokenizer.train} tokenizer on the corpus")
-        texts = (document.text for document in corpus.documents("train"))
-        tokenizer = train_tokenizer(texts, recipe.tokenizer)
+        listener.message(f"training a {settings.train} tokenizer")
+        texts = (document.text for corpus in corpora for document in corpus.documents("train"))
+        tokenizer = train_tokenizer(texts, settings)
         with staged_folder(folder, replace=True) as staging:
             tokenizer.save_pretrained(staging)
             write_manifest(staging, KIND, {"made_from": made_from})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from acclimate.artifacts import file_digest
 from acclimate.errors import ModelError
 from acclimate.hub import local_files_only, reaching_hub
 from acclimate.models.families import load_config, position_limit
@@ -106,6 +108,14 @@ def _grow_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase)
         return 0
     model.resize_token_embeddings(len(tokenizer))
     return len(tokenizer) - have
+
+
+def weight_digests(name: str | None) -> dict[str, str]:
+    """Digests of the weight files of a model's folder, by file name; empty for a hub id, which has its commit."""
+    folder = Path(name) if name is not None else None
+    if folder is None or not folder.is_dir():
+        return {}
+    return {path.name: file_digest(path) for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin")])}
 
 
 def check_max_length(config: PreTrainedConfig, max_length: int) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.artifacts import find_manifest, fingerprint, staged_folder, write_manifest
+from acclimate.artifacts import fingerprint, staged_folder, whole_manifest, write_manifest
 from acclimate.objectives.base import Fields, Objective
 from acclimate.randomness import Purpose, generator
 from acclimate.tokens.store import Isolate, TokenStore
@@ -101,7 +101,7 @@ def stored_held_out(
 ) -> HeldOut:
     """The held-out examples in `folder`, where they are what is asked for; otherwise they are made and stored."""
     options = {"isolate": isolate, "packed": packed, "max_tokens": max_tokens}
-    manifest = find_manifest(folder, KIND)
+    manifest = whole_manifest(folder, KIND)
     if manifest is not None and manifest.get("fingerprint") == held_out_fingerprint(objective, store, **options):  # type: ignore[arg-type]
         return _load(folder, manifest["num_units"], manifest["num_tokens"], manifest["fingerprint"])
     made = make_held_out(objective, store, isolate=isolate, packed=packed, max_tokens=max_tokens)

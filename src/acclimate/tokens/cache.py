@@ -31,8 +31,11 @@ def corpus_tokens(
         fallback: folder for stores where the corpus's own folder cannot be written to.
         listener: hears how far encoding has come.
     """
-    home = corpus.folder if os.access(corpus.folder, os.W_OK) else fallback
-    folder = home / "tokens" / f"{split}-{tokenizer_fingerprint(tokenizer)[:12]}"
+    name = f"{split}-{tokenizer_fingerprint(tokenizer)[:12]}"
+    if os.access(corpus.folder, os.W_OK):
+        folder = corpus.folder / "tokens" / name
+    else:
+        folder = fallback / "tokens" / f"{corpus.fingerprint[:12]}-{name}"
 
     def tell(stage: str, done: int, total: int | None) -> None:
         listener.progress(Progress(stage, done, total, "document"))

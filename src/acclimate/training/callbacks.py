@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import signal
 import threading
@@ -44,7 +45,7 @@ def _line(record: dict[str, Any]) -> str:
 
 
 class ProgressTeller(TrainerCallback):  # type: ignore[misc]
-    """Tells a listener how training goes: step, loss, tokens per second (of the last half minute)."""
+    """Tells a listener how training goes: step, loss, and by the last half minute tokens per second and time left."""
 
     WINDOW = 30.0
     INTERVAL = 0.2
@@ -54,10 +55,10 @@ class ProgressTeller(TrainerCallback):  # type: ignore[misc]
         self.stage = stage
         self.tokens_seen = tokens_seen
         self.loss: float | None = None
-        self.marks: list[tuple[float, int]] = []
+        self.marks: list[tuple[float, int, int]] = []
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.marks = [(time.monotonic(), self.tokens_seen())]
+        self.marks = [(time.monotonic(), self.tokens_seen(), state.global_step)]
         self._tell(state)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -65,7 +66,7 @@ class ProgressTeller(TrainerCallback):  # type: ignore[misc]
         last = state.global_step >= state.max_steps
         if now - self.marks[-1][0] < self.INTERVAL and not last:
             return
-        self.marks.append((now, self.tokens_seen()))
+        self.marks.append((now, self.tokens_seen(), state.global_step))
         while len(self.marks) > 2 and now - self.marks[0][0] > self.WINDOW:
             self.marks.pop(0)
         self._tell(state)
@@ -86,9 +87,13 @@ class ProgressTeller(TrainerCallback):  # type: ignore[misc]
         details = []
         if self.loss is not None:
             details.append(("loss", f"{self.loss:.3f}"))
-        (start, tokens), (end, more_tokens) = self.marks[0], self.marks[-1]
+        (start, tokens, first_step), (end, more_tokens, _) = self.marks[0], self.marks[-1]
         if end > start:
             details.append(("tokens/s", f"{(more_tokens - tokens) / (end - start):,.0f}"))
+            steps = state.global_step - first_step
+            if steps > 0:
+                left = (state.max_steps - state.global_step) * (end - start) / steps
+                details.append(("left", str(datetime.timedelta(seconds=round(left)))))
         self.listener.progress(Progress(self.stage, state.global_step, state.max_steps, "step", tuple(details)))
 
 

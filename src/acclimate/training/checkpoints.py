@@ -58,6 +58,11 @@ def newest_whole_checkpoint(run_folder: Path) -> tuple[Path | None, list[str]]:
     return None, passed_over
 
 
+def checkpoint_step(path: Path) -> int:
+    """The step at which a whole checkpoint was saved."""
+    return int(read_manifest(path, "checkpoint")["step"])
+
+
 def check_checkpoint(path: Path) -> None:
     """Raise a `CheckpointError` unless this is a whole checkpoint of ours that training can go on from."""
     try:

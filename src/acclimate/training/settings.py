@@ -44,6 +44,7 @@ OWNED: Mapping[str, str] = {
     "dataloader_drop_last": "no example is dropped: rows run on across epochs",
     "average_tokens_across_devices": "losses are always divided by the count of targets over all processes",
     "accelerator_config": "batches are always split by process, and every process seeds its loaders alike",
+    "per_device_eval_batch_size": "write `evaluation.batch_size`",
     "auto_find_batch_size": "the batch size is part of the recipe; set `per_device_train_batch_size`",
     "ignore_data_skip": "resuming goes on with the next example at no cost",
     "enable_jit_checkpoint": "SIGINT and SIGTERM save a checkpoint anyway",
@@ -66,7 +67,7 @@ RENAMED: Mapping[str, str] = {
     "warmup_ratio": "write `warmup_steps`; a value below 1 is a share of all steps",
     "logging_dir": "set the environment variable TENSORBOARD_LOGGING_DIR",
     "per_gpu_train_batch_size": "write `per_device_train_batch_size`",
-    "per_gpu_eval_batch_size": "write `per_device_eval_batch_size`",
+    "per_gpu_eval_batch_size": "write `evaluation.batch_size` at the top of the recipe",
     "fp16_backend": "leave it out",
     "fp16_opt_level": "leave it out",
     "half_precision_backend": "leave it out",
@@ -86,12 +87,13 @@ RENAMED: Mapping[str, str] = {
 # What `transformers` does not refuse, and nothing can be trained with.
 AT_LEAST: Mapping[str, int] = {
     "per_device_train_batch_size": 1,
-    "per_device_eval_batch_size": 1,
     "gradient_accumulation_steps": 1,
     "dataloader_num_workers": 0,
-    "num_train_epochs": 0,
     "learning_rate": 0,
 }
+
+# Fields that may not be zero: it would mean "none", and be taken for "not given".
+NOT_ZERO = ("num_train_epochs", "max_steps")
 
 # Where our defaults differ from those of `transformers`.
 DEFAULTS: Mapping[str, Any] = {"logging_steps": 50}
@@ -142,6 +144,8 @@ def _check_field(path: str, name: str, value: Any, places: Mapping[str, str]) ->
                 choices(coerced)
             except ValueError as error:
                 return f"`{path}.{name}`: {error}"
+    if name in NOT_ZERO and (coerced == 0 or (name == "num_train_epochs" and coerced < 0)):
+        return f"`{path}.{name}` must be above 0, got {value}"
     if name in AT_LEAST and coerced < AT_LEAST[name]:
         return f"`{path}.{name}` must be at least {AT_LEAST[name]}, got {value}"
     return None
@@ -154,7 +158,11 @@ def _adapter(name: str) -> TypeAdapter[Any]:
 
 def training_arguments(values: Mapping[str, Any], output_dir: Path, *, seed: int, report_to: Any) -> TrainingArguments:
     """The `TrainingArguments` that a checked `training:` section stands for."""
-    return _build(values, output_dir, seed=seed, report_to=report_to)
+    args = _build(values, output_dir, seed=seed, report_to=report_to)
+    # With several accelerators in sight the Trainer would run replicas in threads of one process, which share the
+    # layout of packed rows; one process per accelerator is faster, too.
+    args._n_gpu = min(args.n_gpu, 1)
+    return args
 
 
 def _build(values: Mapping[str, Any], output_dir: Path, *, seed: int, report_to: Any) -> TrainingArguments:

@@ -209,6 +209,26 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
                 )
             self.accelerator.wait_for_everyone()
 
+    def take_finished(self, checkpoint: Path) -> TrainOutput:
+        """Take over a checkpoint of the last step, instead of training: the run was cut off while it was finishing.
+
+        (The stock Trainer would train one step more.)
+        """
+        self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        self._initial_global_step = self.state.global_step
+        best = self.state.best_model_checkpoint if self.args.load_best_model_at_end else None
+        self._load_from_checkpoint(best or str(checkpoint))
+        losses = [record["loss"] for record in self.state.log_history if "loss" in record]
+        metrics = {
+            "train_runtime": 0.0,
+            "train_samples_per_second": 0.0,
+            "train_steps_per_second": 0.0,
+            "total_flos": self.state.total_flos,
+            "train_loss": sum(losses) / len(losses) if losses else float("nan"),
+            "epoch": self.state.epoch or 0.0,
+        }
+        return TrainOutput(self.state.global_step, metrics["train_loss"], metrics)
+
     def summary(self, output: TrainOutput) -> dict[str, float]:
         """The figures that end a run, as people know them from Trainer, and the tokens seen."""
         metrics = dict(output.metrics)

@@ -39,7 +39,7 @@ def read_markdown(file: SourceFile, settings: SourceSettings) -> Iterator[Piece]
     text, piece.text = piece.text, ""
     piece.characters -= len(text)
     yield replace(piece, documents=0, metadata={})
-    for unit in split_units(text.splitlines(keepends=True) if text.isascii() else _lines(text), settings.unit, digest):
+    for unit in split_units(_lines(text), settings.unit, digest):
         unit.metadata = piece.metadata
         yield unit
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from acclimate.errors import SourceError
+
 _MAGIC = re.compile(r"[*?\[]")
 
 
@@ -29,7 +31,10 @@ def compile_globs(patterns: tuple[str, ...]) -> re.Pattern[str]:
     one at the end, means that name at any depth; any other one starts at the root. One ending in a slash means all
     that is in the folder.
     """
-    return re.compile("|".join(f"(?:{_translate(pattern)})" for pattern in patterns), re.DOTALL)
+    try:
+        return re.compile("|".join(f"(?:{_translate(pattern)})" for pattern in patterns), re.DOTALL)
+    except re.error as error:
+        raise SourceError(f"the glob {' '.join(patterns)} cannot be read: {error}") from error
 
 
 def _translate(pattern: str) -> str:
