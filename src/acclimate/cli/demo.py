@@ -36,7 +36,9 @@ def demo(
         return
     print_summary(str(result.run.folder), result.run.summary)
     print_evaluation(result.evaluation)
-    print_text("\nMasks filled before and after:")
+    print_text(
+        "\nMasks filled before and after (a model made in minutes knows little more than what is frequent here):"
+    )
     for text, before, after in result.filled:
         print_text(f"  {text}")
         for name, candidates in (("before", before), ("after", after)):

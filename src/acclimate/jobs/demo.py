@@ -56,6 +56,8 @@ DOMAIN_STEPS = 450
 # From a pretrained model there is less to learn, at a lower rate; its step costs more.
 GIVEN_MODEL_STEPS = 60
 GIVEN_MODEL_RATE = 5e-5
+# The demo has minutes: where this is too few for a fresh head, the evaluation says so.
+HEAD_WARMUP_STEPS = 100
 
 SENTENCES = (
     "hidden_size (`int`, *optional*, defaults [MASK] 768)",
@@ -102,7 +104,7 @@ def demo(
         objective="mlm",
         max_length=MAX_LENGTH,
         training={**TRAINING, "max_steps": steps, "learning_rate": rate},
-        evaluation={"general": str(general.folder), "max_tokens": 60_000},
+        evaluation={"general": str(general.folder), "max_tokens": 60_000, "head_warmup_steps": HEAD_WARMUP_STEPS},
         listener=listener,
     )
     evaluation = evaluate(run.folder, listener=listener)
