@@ -17,6 +17,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
         ("BASE_STEPS", 2),
         ("DOMAIN_STEPS", 2),
         ("GIVEN_MODEL_STEPS", 2),
+        ("HEAD_WARMUP_STEPS", 2),
         ("DOMAIN_CHARACTERS", 60_000),
     ):
         monkeypatch.setattr(jobs_demo, name, value)
