@@ -291,7 +291,7 @@ RECIPES: dict[str, dict[str, Any]] = {
             "lr_scheduler_kwargs": {"num_cycles": 2},
             "bf16": False,
         },
-        "report_to": ["tensorboard", "none"],
+        "report_to": ["none"],
         "isolate": "none",
         "packing": False,
     },
@@ -331,7 +331,7 @@ def test_a_recipe_is_written_out_with_every_default() -> None:
     ("path", "value"),
     [
         ("output_dir", "elsewhere"),
-        ("report_to", "tensorboard"),
+        ("report_to", ["none"]),
         ("resume_from_checkpoint", "runs/a/checkpoint-5"),
         ("evaluation.max_tokens", 5),
         ("training.dataloader_num_workers", 2),
