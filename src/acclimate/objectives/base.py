@@ -109,8 +109,8 @@ class TargetScores:
 class Objective(ABC):
     """A self-supervised objective.
 
-    A subclass is one file: it sets the class attributes, and implements `corrupt`, `counts` and `scores`; `sums`,
-    `plan` and `collate` have defaults that fit most.
+    A subclass is one file: it sets the class attributes, and implements `corrupt`, `padding`, `counts` and `scores`;
+    `sums`, `plan` and `collate` have defaults that fit most.
 
     Class attributes:
         name: as in recipes and in the table `OBJECTIVES`.
@@ -120,8 +120,6 @@ class Objective(ABC):
         families: the model families that it fits.
         auto_class: the `transformers` class with the right head.
         parts: names of the loss's parts; `weights` their weights.
-        padding: each field of an example that is as long as the row, and what fills it up in a batch.
-        measures: names of what `losses` and `correct` mean for people.
     """
 
     name: ClassVar[str]

@@ -50,7 +50,7 @@ class RunFolder:
         write_manifest(self.path, KIND, content, names=self.manifest.get("files", {}))
 
     def save_model(self, save: Any) -> None:
-        """Put the trained model into the folder: written aside by `save(folder)`, checked, then moved in file by file.
+        """Put the trained model into the folder: written aside by `save(folder)`, then moved in file by file.
 
         The manifest names these files as finished only afterwards.
         """
