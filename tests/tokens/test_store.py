@@ -15,6 +15,7 @@ from acclimate.corpus import Document, build_corpus
 from acclimate.corpus.settings import CorpusSettings, SourceSettings
 from acclimate.errors import ArtifactError
 from acclimate.tokens import JOINT, WORD_START, TokenStore, build_token_store, encoding, open_token_store
+from acclimate.tokens.store import _FILES, FORMAT_VERSION
 
 from .helpers import TextCorpus, byte_bpe, documents, word_piece
 
@@ -39,6 +40,9 @@ def test_the_stream_by_hand(store: TokenStore) -> None:
     assert store.ids.dtype == np.uint16
     assert np.flatnonzero(store.flags & JOINT).tolist() == [3, 5, 6, 9, 13]
     assert np.flatnonzero(store.flags & WORD_START == 0).tolist() == [1, 8]
+    # `ab c` is 4 bytes: `a`, `##b` with the blank behind it, `c`
+    assert store.num_bytes.tolist() == [1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 2, 2, 1, 0]
+    assert store.num_bytes.dtype == np.uint32
     assert store.documents.tolist() == [[0, 3], [4, 5], [6, 6], [7, 9], [10, 13]]
     assert store.groups.tolist() == [[0, 6], [7, 9], [10, 13]]
     assert store.document_groups.tolist() == [0, 0, 0, 1, 2]
@@ -58,6 +62,7 @@ def test_the_ledger_of_tokens(store: TokenStore) -> None:
     manifest = store.manifest
     assert manifest["tokens"] == {"stream": 14, "text": 9, "joints": 5, "unknown": 0}
     assert (manifest["num_documents"], manifest["num_groups"], manifest["num_characters"]) == (5, 3, 12)
+    assert manifest["num_bytes"] == 12
     assert store.has_words
 
 
@@ -148,7 +153,7 @@ def test_what_is_no_store_is_not_opened(tmp_path: Path) -> None:
 def test_a_store_of_another_format_says_so(tmp_path: Path) -> None:
     build_token_store(TextCorpus(LINES), "train", tokenizer(), tmp_path)
     manifest = tmp_path / MANIFEST
-    manifest.write_text(manifest.read_text().replace('"format_version": 1', '"format_version": 99'))
+    manifest.write_text(manifest.read_text().replace(f'"format_version": {FORMAT_VERSION}', '"format_version": 99'))
     with pytest.raises(ArtifactError, match=r"format 99.*build it again"):
         open_token_store(tmp_path)
 
@@ -177,6 +182,8 @@ def test_a_slow_tokenizer_says_that_it_has_no_words(tmp_path: Path) -> None:
     assert not store.has_words
     assert store.manifest["words"] is False
     assert (store.flags & WORD_START).all()
+    # ByT5 has a token a byte; `LINES` are 4, 1, 0, 2 and 5 bytes, the newlines and `</s>` between them joints.
+    assert store.num_bytes.tolist() == [1] * 4 + [0, 1, 0] + [0] + [1] * 2 + [0] + [1] * 5 + [0]
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
@@ -208,8 +215,10 @@ def test_workers_do_not_change_a_store_of_real_documents(tmp_path: Path, shared_
     assert sum(len(document.text) for document in corpus.train) > 2 * encoding.CHUNK_CHARACTERS
     one = build_token_store(corpus, "train", bert, tmp_path / "one", num_workers=1)
     two = build_token_store(corpus, "train", bert, tmp_path / "two", num_workers=2)
-    for name in ("ids.bin", "flags.bin", "documents.bin", "groups.bin", "document_groups.bin", "document_ids.jsonl"):
+    for name in _FILES:
         assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes()
+    for document, (start, end) in zip(corpus.train, one.documents, strict=True):
+        assert one.num_bytes[start:end].sum() == len(document.text.encode())
     start, end = one.documents[7]
     assert (
         one.ids[start:end].tolist() == bert(corpus.train[7].text, add_special_tokens=False, verbose=False)["input_ids"]

@@ -1,4 +1,4 @@
-"""From documents to ids and flags, in parallel: the part of building a token store that takes time.
+"""From documents to ids, flags and bytes, in parallel: the part of building a token store that takes time.
 
 Documents come in chunks; a chunk is encoded, its words are found and its joints put in by one worker process. What
 comes out depends on the documents and the tokenizer only, never on how many workers there were.
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.errors import DataError
+from acclimate.tokens.byte_counts import batch_num_bytes, spread_bytes
 from acclimate.tokens.tokenizers import Joints, encode_text, plain_state, plain_tokenizer, text_joints
 from acclimate.tokens.words import batch_word_starts, token_bounds
 
@@ -54,24 +55,27 @@ class Chunk:
 class Encoded:
     """A chunk as it goes into the store.
 
-    `ids` [t] and `flags` [t] uint8 hold the documents, each followed by its joint; `bounds` [d, 2] are the first
-    token and the end of each document within them.
+    `ids` [t], `flags` [t] uint8 and `num_bytes` [t] uint32 hold the documents, each followed by its joint; `bounds`
+    [d, 2] are the first token and the end of each document within them. `text_bytes` is the length of all texts, those
+    without a token included.
     """
 
     document_ids: list[str]
     ends_group: list[bool]
     ids: npt.NDArray[np.integer[Any]]
     flags: npt.NDArray[np.uint8]
+    num_bytes: npt.NDArray[np.uint32]
     bounds: npt.NDArray[np.int64]
     num_characters: int
+    text_bytes: int
     num_unknown: int
 
 
 @dataclass(frozen=True)
 class _Settings:
-    """What a worker needs: the tokenizer's `plain_state`, and what the tokenizer says around it."""
+    """What a worker needs: the `plain_state` of a fast tokenizer, and what the tokenizer says around it."""
 
-    backend: str
+    backend: str | None
     joints: Joints
     unk_token_id: int | None
     dtype: str
@@ -116,12 +120,11 @@ def encode_documents(
         DataError: a worker process died.
     """
     chunks = make_chunks(documents)
-    dtype = id_dtype(len(tokenizer)).str
+    backend = plain_state(tokenizer) if tokenizer.is_fast else None
+    settings = _Settings(backend, text_joints(tokenizer), tokenizer.unk_token_id, id_dtype(len(tokenizer)).str)
     if not tokenizer.is_fast:
-        encode_slow = _slow_encoder(tokenizer, dtype)
-        yield from map(encode_slow, chunks)
+        yield from map(_slow_encoder(tokenizer, settings), chunks)
         return
-    settings = _Settings(plain_state(tokenizer), text_joints(tokenizer), tokenizer.unk_token_id, dtype)
     first = [chunk for _, chunk in zip(range(2), chunks, strict=False)]
     workers = num_workers if num_workers is not None else min(_available_cpus(), 8)
     if len(first) < 2 or workers < 2:
@@ -196,6 +199,7 @@ def _encode_in_worker(chunk: Chunk) -> Encoded:
 
 
 def _fast_encoder(settings: _Settings) -> Callable[[Chunk], Encoded]:
+    assert settings.backend is not None, "slow tokenizers have their own encoder"
     backend = plain_tokenizer(settings.backend)
 
     def encode(chunk: Chunk) -> Encoded:
@@ -204,18 +208,21 @@ def _fast_encoder(settings: _Settings) -> Callable[[Chunk], Encoded]:
         ids, lengths = _flat([encoding.ids for encoding in encodings])
         starts, ends = token_bounds([encoding.offsets for encoding in encodings])
         words = batch_word_starts(chunk.texts, starts, ends, lengths)
-        return _join(chunk, ids, lengths, words, settings.joints, settings.unk_token_id, settings.dtype)
+        num_bytes = batch_num_bytes(chunk.texts, starts, lengths)
+        tokens = _Tokens(ids, lengths, words * np.uint8(WORD_START), num_bytes)
+        return _join(chunk, tokens, settings)
 
     return encode
 
 
-def _slow_encoder(tokenizer: PreTrainedTokenizerBase, dtype: str) -> Callable[[Chunk], Encoded]:
-    joints = text_joints(tokenizer)
-
+def _slow_encoder(tokenizer: PreTrainedTokenizerBase, settings: _Settings) -> Callable[[Chunk], Encoded]:
     def encode(chunk: Chunk) -> Encoded:
         ids, lengths = _flat([encode_text(tokenizer, text) for text in chunk.texts])
-        words = np.ones(len(ids), np.bool_)
-        return _join(chunk, ids, lengths, words, joints, tokenizer.unk_token_id, dtype)
+        # Without offsets, a document's bytes are spread over its tokens, so that at least the sums are right.
+        sizes = [len(text.encode("utf-8", "surrogatepass")) for text in chunk.texts]
+        num_bytes = np.concatenate([spread_bytes(*pair) for pair in zip(sizes, lengths.tolist(), strict=True)])
+        tokens = _Tokens(ids, lengths, np.full(len(ids), WORD_START, np.uint8), num_bytes)
+        return _join(chunk, tokens, settings)
 
     return encode
 
@@ -226,36 +233,44 @@ def _flat(ids: Sequence[Sequence[int]]) -> tuple[IntArray, IntArray]:
     return np.fromiter(itertools.chain.from_iterable(ids), np.int64, int(lengths.sum())), lengths
 
 
-def _join(
-    chunk: Chunk,
-    ids: IntArray,
-    lengths: IntArray,
-    words: npt.NDArray[np.bool_],
-    joints: Joints,
-    unk_token_id: int | None,
-    dtype: str,
-) -> Encoded:
+@dataclass(frozen=True)
+class _Tokens:
+    """The tokens of a chunk's documents one after the other, [t] each, and how many each document has, [d]."""
+
+    ids: IntArray
+    lengths: IntArray
+    flags: npt.NDArray[np.uint8]
+    num_bytes: IntArray
+
+
+def _join(chunk: Chunk, tokens: _Tokens, settings: _Settings) -> Encoded:
     """Put each document's joint behind it."""
+    joints, lengths = settings.joints, tokens.lengths
     ends_group = np.array(chunk.ends_group)
     joint_lengths = np.where(ends_group, len(joints.after), len(joints.within))
     ends = np.cumsum(lengths + joint_lengths) - joint_lengths
-    places = np.arange(len(ids)) + np.repeat(np.cumsum(joint_lengths) - joint_lengths, lengths)
+    places = np.arange(len(tokens.ids)) + np.repeat(np.cumsum(joint_lengths) - joint_lengths, lengths)
 
-    stream = np.empty(len(ids) + int(joint_lengths.sum()), dtype)
+    stream = np.empty(len(tokens.ids) + int(joint_lengths.sum()), settings.dtype)
     flags = np.full(len(stream), JOINT, np.uint8)
-    stream[places] = ids
-    flags[places] = words * np.uint8(WORD_START)
+    num_bytes = np.zeros(len(stream), np.uint32)
+    stream[places] = tokens.ids
+    flags[places] = tokens.flags
+    num_bytes[places] = tokens.num_bytes
     for joint, chosen in ((joints.after, ends_group), (joints.within, ~ends_group)):
         for number, token in enumerate(joint):
             stream[ends[chosen] + number] = token
     # A joint is a word by itself: it never belongs to the word before it.
     flags[ends[joint_lengths > 0]] |= WORD_START
+    unknown = settings.unk_token_id
     return Encoded(
         chunk.ids,
         chunk.ends_group,
         stream,
         flags,
+        num_bytes,
         np.stack([ends - lengths, ends], axis=1),
         num_characters=sum(map(len, chunk.texts)),
-        num_unknown=0 if unk_token_id is None else int((ids == unk_token_id).sum()),
+        text_bytes=sum(len(text.encode("utf-8", "surrogatepass")) for text in chunk.texts),
+        num_unknown=0 if unknown is None else int((tokens.ids == unknown).sum()),
     )

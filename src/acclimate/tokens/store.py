@@ -6,6 +6,7 @@ A store is a folder:
 | --- | --- | --- |
 | `ids.bin` | uint16, or uint32 for vocabularies above 65,536 | [T] every document's ids, each followed by a joint |
 | `flags.bin` | uint8 | [T] bit field: `WORD_START`, `JOINT` |
+| `bytes.bin` | uint32 | [T] the bytes of UTF-8 that each token stands for; a joint for none |
 | `documents.bin` | int64 | [D, 2] first token and end of each document, without its joint |
 | `document_groups.bin` | int64 | [D] the group of each document |
 | `groups.bin` | int64 | [G, 2] first token and end of each group, without its last joint |
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["JOINT", "KIND", "WORD_START", "TokenStore", "build_token_store", "open_token_store"]
 
 KIND = "tokens"
-FORMAT_VERSION = 1
+# Also to be raised when a rule changes by which tokens are flagged or bytes counted.
+FORMAT_VERSION = 2
 
 Isolate = Literal["document", "group", "none"]
 Progress = Callable[[str, int, int | None], None]
@@ -57,6 +59,8 @@ class TokenStore:
         manifest: what made it; `manifest["tokens"]` is the token ledger.
         ids: [T] uint16 or uint32 token ids.
         flags: [T] uint8 bit field of `WORD_START` and `JOINT`.
+        num_bytes: [T] uint32 the bytes of UTF-8 of the document's text that each token stands for. Those of a document
+            sum up to its length exactly, unless it has no tokens; a slow tokenizer's are an equal share each.
         documents: [D, 2] int64 first token and end of each document.
         document_groups: [D] int64 number of the group that each document is in.
         groups: [G, 2] int64 first token and end of each group.
@@ -66,6 +70,7 @@ class TokenStore:
     manifest: dict[str, Any]
     ids: npt.NDArray[np.unsignedinteger[Any]]
     flags: npt.NDArray[np.uint8]
+    num_bytes: npt.NDArray[np.uint32]
     documents: npt.NDArray[np.int64]
     document_groups: npt.NDArray[np.int64]
     groups: npt.NDArray[np.int64]
@@ -127,6 +132,7 @@ def open_token_store(folder: str | Path) -> TokenStore:
         manifest,
         ids=_map(folder / "ids.bin", manifest["dtype"]),
         flags=_map(folder / "flags.bin", "|u1"),
+        num_bytes=_map(folder / "bytes.bin", "<u4"),
         documents=_map(folder / "documents.bin", "<i8").reshape(-1, 2),
         document_groups=_map(folder / "document_groups.bin", "<i8"),
         groups=_map(folder / "groups.bin", "<i8").reshape(-1, 2),
@@ -204,6 +210,17 @@ def _made_from(corpus: Corpus, split: str, tokenizer: PreTrainedTokenizerBase) -
     }
 
 
+_FILES = (
+    "ids.bin",
+    "flags.bin",
+    "bytes.bin",
+    "documents.bin",
+    "document_groups.bin",
+    "groups.bin",
+    "document_ids.jsonl",
+)
+
+
 def _write_stream(
     staging: Path,
     corpus: Corpus,
@@ -214,12 +231,11 @@ def _write_stream(
 ) -> dict[str, Any]:
     """Write the store's files chunk by chunk; returns the counts for the manifest."""
     counts = dict.fromkeys(("stream", "text", "joints", "unknown"), 0)
-    num_documents = num_groups = num_characters = group_start = 0
+    num_documents = num_groups = num_characters = num_bytes = group_start = 0
     total = corpus.num_documents(split)
-    names = ("ids.bin", "flags.bin", "documents.bin", "document_groups.bin", "groups.bin", "document_ids.jsonl")
     files: dict[str, BinaryIO] = {}
     try:
-        for name in names:
+        for name in _FILES:
             files[name] = open(staging / name, "wb")  # noqa: SIM115 - closed below, all of them
         for encoded in encode_documents(corpus.documents(split), tokenizer, num_workers):
             ends_group = np.array(encoded.ends_group)
@@ -235,6 +251,7 @@ def _write_stream(
             num_documents += len(bounds)
             num_groups += len(group_ends)
             num_characters += encoded.num_characters
+            num_bytes += encoded.text_bytes
             group_start = _next_group_start(group_start, bounds, ends_group, counts["stream"])
             if progress is not None:
                 progress("encoding", num_documents, total)
@@ -247,6 +264,7 @@ def _write_stream(
         "num_documents": num_documents,
         "num_groups": num_groups,
         "num_characters": num_characters,
+        "num_bytes": num_bytes,
     }
 
 
@@ -268,6 +286,7 @@ def _append(
 ) -> None:
     _write(files["ids.bin"], encoded.ids, encoded.ids.dtype.str)
     _write(files["flags.bin"], encoded.flags, "|u1")
+    _write(files["bytes.bin"], encoded.num_bytes, "<u4")
     _write(files["documents.bin"], bounds, "<i8")
     _write(files["document_groups.bin"], document_groups, "<i8")
     lines = "".join(json.dumps(document_id) + "\n" for document_id in encoded.document_ids)
