@@ -15,6 +15,7 @@ class Purpose(IntEnum):
     DROPOUT = 2
     BOOTSTRAP = 3
     SAMPLES = 4
+    PAIRS = 5
 
 
 def generator(seed: int, purpose: Purpose, number: int = 0) -> np.random.Generator:

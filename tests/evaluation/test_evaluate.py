@@ -143,11 +143,11 @@ def test_general_settings_are_checked(made: tuple[Path, Path]) -> None:
         ({"new_parameters": ["cls.x"]}, False, "head was new"),
         ({"new_parameters": ["cls.x"], "head_warmup": {"steps": 200, "leveled_off": True}}, True, ""),
         ({"new_parameters": ["cls.x"], "head_warmup": {"steps": 9, "leveled_off": False}}, False, "still falling"),
-        ({"added_tokens": 3}, False, "3 tokens were added"),
+        ({"unseen_tokens": 3}, False, "3 tokens were added"),
     ],
 )
 def test_claims(model: dict[str, Any], claim: bool, said: str) -> None:
-    whole = {"from_scratch": False, "new_parameters": [], "head_warmup": None, "added_tokens": 0, **model}
+    whole = {"from_scratch": False, "new_parameters": [], "head_warmup": None, "unseen_tokens": 0, **model}
     assert claims({"model": whole})[0] is claim
     assert said in " ".join(claims({"model": whole})[1])
 

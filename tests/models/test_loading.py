@@ -15,14 +15,14 @@ from acclimate.models.settings import ModelSettings
 from acclimate.recipe import check
 from tests.objectives.tiny import PAD, bert, tokenizer
 
-HEAD = "AutoModelForMaskedLM"
+HEAD = "masked-lm"
 
 
 def test_a_whole_checkpoint_has_nothing_new(tmp_path: Path) -> None:
     bert().save_pretrained(tmp_path)
     loaded = load_model(ModelSettings(name=str(tmp_path)), HEAD, tokenizer(), seed=0)
     assert loaded.new_parameters == ()
-    assert (loaded.added_tokens, loaded.from_scratch) == (0, False)
+    assert not loaded.from_scratch
 
 
 def test_a_fresh_head_is_told_and_is_a_function_of_the_seed(tmp_path: Path) -> None:
@@ -51,8 +51,18 @@ def test_half_precision_checkpoints_are_trained_in_fp32(tmp_path: Path) -> None:
 def test_embeddings_grow_with_the_tokenizer(tmp_path: Path) -> None:
     bert(90).save_pretrained(tmp_path)
     loaded = load_model(ModelSettings(name=str(tmp_path)), HEAD, tokenizer(100), seed=0)
-    assert loaded.added_tokens == 10
-    assert loaded.model.get_input_embeddings().weight.shape[0] == 100
+    embeddings = loaded.model.get_input_embeddings().weight
+    assert embeddings.shape[0] == 100
+    assert torch.allclose(embeddings[90:], embeddings[:90].mean(dim=0), atol=1e-6)
+
+
+def test_a_new_token_in_an_unused_row_starts_at_the_mean_too(tmp_path: Path) -> None:
+    # The embeddings have 100 rows, of which 90 to 99 stood for nothing; the tokenizer now has a token 95.
+    bert(100).save_pretrained(tmp_path)
+    loaded = load_model(ModelSettings(name=str(tmp_path)), HEAD, tokenizer(100), seed=0, new_tokens=(95,))
+    embeddings = loaded.model.get_input_embeddings().weight
+    others = torch.cat([embeddings[:95], embeddings[96:]])
+    assert torch.allclose(embeddings[95], others.mean(dim=0), atol=1e-6)
 
 
 def test_a_new_model_takes_its_sizes_from_the_tokenizer() -> None:

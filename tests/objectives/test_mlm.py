@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from acclimate.corpus import open_corpus
 from acclimate.errors import ModelError
 from acclimate.models.attention import separate_segments
-from acclimate.objectives.base import IGNORE, PADDING_SEGMENT, Row
+from acclimate.objectives.base import IGNORE, INPUT_PLACES, LABEL_PLACES, PADDING_SEGMENT
 from acclimate.objectives.mlm import (
     SPAN_LENGTHS,
     MaskedLanguageModeling,
     MaskedLanguageModelingSettings,
     choose_units,
 )
+from acclimate.objectives.rows import NO_PLACE, Row, count_places
 from acclimate.randomness import Purpose, generator
 from acclimate.tokens.store import TokenStore, build_token_store
 from tests.objectives.tiny import CLS, FIRST_REGULAR, MASK, PAD, SEP, bert, corpus_folder, row, tokenizer, vocabulary
@@ -96,7 +97,7 @@ def test_a_span_is_replaced_as_one() -> None:
     for number in range(300):
         subject = objective(unit="span", max_length=128)
         rng = generator(3, Purpose.CORRUPTION, number)
-        units = choose_units(row(text), subject.settings, generator(3, Purpose.CORRUPTION, number))
+        units = choose_units(row(text), subject.masking, generator(3, Purpose.CORRUPTION, number))
         fields = subject.corrupt(row(text), rng)
         for unit in units:
             ids, labels = fields["input_ids"][unit], fields["labels"][unit]
@@ -242,11 +243,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")
 @pytest.mark.parametrize("workers", [0, 1, 4])
 def test_examples_do_not_depend_on_workers(store: TokenStore, workers: int) -> None:
-    from acclimate.training.stream import ExampleDataset, StreamSampler
+    from acclimate.training.stream import ExampleDataset, Order, StreamSampler
 
     subject = objective()
     plan = subject.plan(store, isolate="group", packed=True)
-    sampler = StreamSampler(len(plan), 8, seed=1)
+    sampler = StreamSampler(Order(len(plan), seed=1), 8)
     sampler.set_epoch(2)
     loader = torch.utils.data.DataLoader(
         ExampleDataset(subject, store, plan),
@@ -278,24 +279,18 @@ def test_every_token_is_an_input_once_an_epoch_and_sometimes_a_target(store: Tok
     # for a chance of 0.85^100, which is 1e-7.
     subject = objective()
     plan = subject.plan(store, isolate="group", packed=True)
-    inputs = np.zeros(len(store), dtype=int)
-    for start, end in plan.pieces:
-        inputs[start:end] += 1
+    examples = [subject.example(store, plan, key) for key in range(100 * len(plan))]
     regular = store.ids[:] >= FIRST_REGULAR
+    inputs = count_places([example[INPUT_PLACES] for example in examples[: len(plan)]], len(store))
     assert (inputs[regular] == 1).all()
-    targets = np.zeros(len(store), dtype=int)
-    for key in range(100 * len(plan)):
-        fields = subject.example(store, plan, key)
-        within = fields["labels"][_inside(fields, plan.row(key % len(plan)))]
-        places = np.concatenate([np.arange(start, end) for start, end in plan.row(key % len(plan))])
-        targets[places[within != IGNORE]] += 1
+    targets = count_places([example[LABEL_PLACES] for example in examples], len(store))
     assert (targets[regular] > 0).all()
     assert targets[~regular].sum() == 0
-
-
-def _inside(fields: dict[str, np.ndarray], pieces: np.ndarray) -> np.ndarray:
-    lengths = pieces[:, 1] - pieces[:, 0]
-    return np.concatenate([[False, *([True] * length), False] for length in lengths]).astype(bool)
+    # A place says what its label is.
+    for example in examples[:50]:
+        chosen = example["labels"] != IGNORE
+        assert np.array_equal(store.ids[example[LABEL_PLACES][chosen]], example["labels"][chosen])
+        assert (example[LABEL_PLACES][~chosen] == NO_PLACE).all()
 
 
 # ---- 5. loss and gradient --------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
-from acclimate.objectives.base import Row, Vocabulary
+from acclimate.objectives.rows import NO_PLACE, Row
+from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.tokens.tokenizers import Frame
 
 PAD, UNK, CLS, SEP, MASK = range(5)
@@ -20,11 +21,12 @@ def vocabulary(size: int = 100) -> Vocabulary:
     """[PAD] [UNK] [CLS] [SEP] [MASK] and `size - 5` regular tokens, framed as BERT's."""
     special = np.zeros(size, dtype=bool)
     special[:FIRST_REGULAR] = True
-    return Vocabulary(size, special, np.flatnonzero(~special), PAD, MASK, Frame((CLS,), (SEP,)))
+    return Vocabulary(size, special, np.flatnonzero(~special), PAD, MASK, Frame((CLS,), (SEP,)), sep_id=SEP)
 
 
 def row(*pieces: list[int], word_starts: list[list[int]] | None = None) -> Row:
-    """A row of framed pieces; each token begins a word unless `word_starts` says otherwise, piece by piece."""
+    """A row of framed pieces; each token begins a word unless `word_starts` says otherwise, piece by piece. The pieces
+    stand one behind the other in the token stream, from place 0 on."""
     starts = word_starts or [[1] * len(piece) for piece in pieces]
     ids = [token for piece in pieces for token in [CLS, *piece, SEP]]
     return Row(
@@ -33,6 +35,14 @@ def row(*pieces: list[int], word_starts: list[list[int]] | None = None) -> Row:
         word_starts=np.array([flag for marks in starts for flag in [0, *marks, 0]], dtype=bool),
         segment_ids=np.concatenate([np.full(len(piece) + 2, index) for index, piece in enumerate(pieces)]),
         position_ids=np.concatenate([np.arange(len(piece) + 2) for piece in pieces]),
+        places=_places([len(piece) for piece in pieces]),
+    )
+
+
+def _places(lengths: list[int]) -> np.ndarray:
+    ends = np.cumsum(lengths)
+    return np.concatenate(
+        [np.pad(np.arange(end - length, end), 1, constant_values=NO_PLACE) for length, end in zip(lengths, ends)]
     )
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acclimate.objectives.base import Part
 from acclimate.scoring.bootstrap import paired_difference
 from acclimate.scoring.score import UnitScores
 
 
 def scores(losses: list[float], counts: list[float]) -> UnitScores:
-    return UnitScores(np.array(losses), np.zeros(len(losses)), np.array(counts))
+    nothing = np.zeros(len(losses))
+    num_bytes = 2 * np.array(counts)
+    empty = np.empty(0)
+    return UnitScores(Part("mlm"), np.array(losses), nothing, np.array(counts), num_bytes, empty, empty)
 
 
 def test_the_mean_weighs_documents_by_targets() -> None:
@@ -21,6 +27,12 @@ def test_the_mean_weighs_documents_by_targets() -> None:
     assert difference.mean == pytest.approx(-0.85)
     # Only three means can be drawn: document 1 twice -0.2, both -0.85, document 2 twice -1.5.
     assert (difference.low, difference.high) == (pytest.approx(-1.5), pytest.approx(-0.2))
+
+
+def test_bits_per_byte_weigh_documents_by_bytes() -> None:
+    # As above, with two bytes a target: (23 - 40) / ln 2 bits over 40 bytes.
+    difference = paired_difference(scores([10, 30], [10, 10]), scores([8, 15], [10, 10]), per_byte=True)
+    assert difference.mean == pytest.approx(-17 / math.log(2) / 40)
 
 
 def test_equal_gains_everywhere_leave_no_doubt() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from acclimate.evaluation.evaluate import Evaluation, TextComparison
+    from acclimate.evaluation.evaluate import Evaluation, PartComparison, TextComparison
 
 
 def evaluate(
@@ -58,21 +60,35 @@ def print_evaluation(evaluation: Evaluation) -> None:
         print_text(f"note: {note}")
 
 
+# How measures are called, and shown; in this order.
+_MEASURES: dict[str, tuple[str, str]] = {
+    "bits_per_byte": ("bits per byte", ".3f"),
+    "loss": ("loss", ".3f"),
+    "perplexity": ("perplexity", ",.1f"),
+    "accuracy": ("accuracy", ".1%"),
+}
+
+
 def _rows(name: str, text: TextComparison) -> list[list[str]]:
-    difference = text.difference
-    return [
-        [
-            f"{name}: loss",
-            f"{text.before['loss']:.3f}",
-            f"{text.after['loss']:.3f}",
-            f"{difference.mean:+.3f} ({difference.low:+.3f} … {difference.high:+.3f})",
-        ],
-        ["  perplexity", f"{text.before['perplexity']:,.1f}", f"{text.after['perplexity']:,.1f}", ""],
-        [
-            "  accuracy",
-            f"{text.before['accuracy']:.1%}",
-            f"{text.after['accuracy']:.1%}",
-            f"{100 * (text.after['accuracy'] - text.before['accuracy']):+.1f} points",
-        ],
-        [f"  {text.num_targets:,} targets, {text.num_units:,} {text.unit}s", "", "", ""],
-    ]
+    rows = []
+    for part_name, part in text.parts.items():
+        title = f"{name}: {part_name}" if len(text.parts) > 1 else name
+        rows.append([f"{title}, {part.num_targets:,} targets", "", "", ""])
+        rows += [_row(measure, part) for measure in _ordered(part.before)]
+    rows.append([f"  {text.num_units:,} {text.unit}s", "", "", ""])
+    return rows
+
+
+def _ordered(measures: Mapping[str, float]) -> list[str]:
+    return [*(name for name in _MEASURES if name in measures), *(name for name in measures if name not in _MEASURES)]
+
+
+def _row(measure: str, part: PartComparison) -> list[str]:
+    title, form = _MEASURES.get(measure, (measure.replace("accuracy_", "accuracy on ").replace("_", " "), ".1%"))
+    before, after = part.before[measure], part.after.get(measure, math.nan)
+    difference = {"loss": part.difference, "bits_per_byte": part.bits_per_byte_difference}.get(measure)
+    if difference is not None:
+        change = f"{difference.mean:+.3f} ({difference.low:+.3f} … {difference.high:+.3f})"
+    else:
+        change = f"{100 * (after - before):+.1f} points" if form == ".1%" else ""
+    return [f"  {title}", format(before, form), format(after, form), change]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from acclimate.corpus import Corpus, open_corpus
 from acclimate.errors import AcclimateError, CheckpointError, ModelError
 from acclimate.evaluation.general import general_corpus
 from acclimate.evaluation.settings import EvaluationSettings, GeneralSettings
-from acclimate.models.attention import can_pack, separate_segments
-from acclimate.models.loading import load_model, weight_digests
+from acclimate.models.loading import load_model, packs, prepare_for_packs, weight_digests
 from acclimate.models.settings import ModelSettings
 from acclimate.objectives import make_objective
 from acclimate.objectives.base import Objective
@@ -23,7 +22,7 @@ from acclimate.progress import Listener, Silent
 from acclimate.recipe import validate
 from acclimate.scoring.bootstrap import Difference, paired_difference
 from acclimate.scoring.held_out import MASK_SEED, HeldOut, stored_held_out
-from acclimate.scoring.score import UnitScores, score
+from acclimate.scoring.score import UnitScores, score, settle
 from acclimate.tokens.cache import corpus_tokens
 from acclimate.tokens.tokenizers import load_tokenizer
 from acclimate.training.run_folder import RunFolder, open_run, write_evaluation
@@ -33,31 +32,73 @@ FEWEST_UNITS = 5
 
 
 @dataclass(frozen=True)
-class TextComparison:
-    """Before and after on one text.
+class PartComparison:
+    """Before and after in one part of an objective.
 
     Attributes:
-        before, after: mean loss per target (nats), perplexity and masked accuracy.
+        before, after: the part's measures by name: loss (nats per target), accuracy, and what fits it: perplexity,
+            bits_per_byte, accuracy_CLASS.
         difference: after - before in the loss, with its 95 % interval.
-        num_targets, num_tokens: how much was scored.
-        num_units: how many documents (or blocks of lines, or rows) the bootstrap drew from.
-        unit: "document" or "row".
+        bits_per_byte_difference: likewise in the bits per byte of text, where that is a measure.
+        num_targets: how many were scored.
     """
 
     before: Mapping[str, float]
     after: Mapping[str, float]
     difference: Difference
+    bits_per_byte_difference: Difference | None
     num_targets: int
-    num_tokens: int
-    num_units: int
-    unit: str
 
     def to_json(self) -> dict[str, Any]:
+        bits = self.bits_per_byte_difference
         return {
             "before": dict(self.before),
             "after": dict(self.after),
             "difference": vars(self.difference),
+            **({"bits_per_byte_difference": vars(bits)} if bits is not None else {}),
             "targets": self.num_targets,
+        }
+
+
+@dataclass(frozen=True)
+class TextComparison:
+    """Before and after on one text.
+
+    Attributes:
+        parts: each part of the objective by name; the first one is the headline.
+        num_tokens: how much was scored.
+        num_units: how many documents (or blocks of lines, or rows) the bootstrap drew from.
+        unit: "document" or "row".
+    """
+
+    parts: Mapping[str, PartComparison]
+    num_tokens: int
+    num_units: int
+    unit: str
+
+    @property
+    def headline(self) -> PartComparison:
+        """The first part."""
+        return next(iter(self.parts.values()))
+
+    @property
+    def before(self) -> Mapping[str, float]:
+        """The headline's measures before."""
+        return self.headline.before
+
+    @property
+    def after(self) -> Mapping[str, float]:
+        """The headline's measures after."""
+        return self.headline.after
+
+    @property
+    def difference(self) -> Difference:
+        """The headline's difference in the loss."""
+        return self.headline.difference
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "parts": {name: part.to_json() for name, part in self.parts.items()},
             "tokens": self.num_tokens,
             "units": self.num_units,
             "unit": self.unit,
@@ -165,6 +206,7 @@ def _texts(run: RunFolder, settings: EvaluationSettings, listener: Listener) -> 
         tokenizer,
         max_length=recipe["max_length"],
         seed=MASK_SEED,
+        decoder_start_id=run.manifest["objective"]["decoder_start_id"],
     )
     corpora: dict[str, Corpus] = {"domain": _domain_corpus(run)}
     if settings.general is not None:
@@ -204,8 +246,8 @@ def _domain_corpus(run: RunFolder) -> Corpus:
 
 
 def _compare(run: RunFolder, settings: EvaluationSettings, texts: _Texts, listener: Listener) -> Evaluation:
-    before = _score_model(run, "before", texts, settings, listener)
-    after = _score_model(run, "after", texts, settings, listener)
+    texts, before = _score_before(run, texts, settings, listener)
+    after = _score_model(run, "after", _load_after(run, texts), texts, settings, listener)
     comparisons = {
         name: _comparison(before[name], after[name], held_out, settings, by_row=_by_row(run, held_out))
         for name, held_out in texts.sets.items()
@@ -258,8 +300,8 @@ def claims(manifest: Mapping[str, Any]) -> tuple[bool, tuple[str, ...]]:
             f"the new head's warm-up ended after {model['head_warmup']['steps']} steps while its loss was still "
             "falling, so that a part of the difference is the head's: raise `evaluation.head_warmup_steps`"
         )
-    if model["added_tokens"]:
-        reasons.append(f"{model['added_tokens']} tokens were added to the vocabulary, which `before` had never seen")
+    if model["unseen_tokens"]:
+        reasons.append(f"{model['unseen_tokens']} tokens were added to the vocabulary, which `before` had never seen")
     return not reasons, tuple(reasons)
 
 
@@ -268,18 +310,32 @@ def _by_row(run: RunFolder, held_out: HeldOut) -> bool:
     return held_out.num_units < FEWEST_UNITS or run.manifest["recipe"]["isolate"] == "none"
 
 
-def _score_model(
-    run: RunFolder, which: str, texts: _Texts, settings: EvaluationSettings, listener: Listener
-) -> dict[str, UnitScores]:
-    model = load_before(run, texts) if which == "before" else _load_after(run, texts)
+def _score_before(
+    run: RunFolder, texts: _Texts, settings: EvaluationSettings, listener: Listener
+) -> tuple[_Texts, dict[str, tuple[UnitScores, ...]]]:
+    """The scores of the model that the run started from; and the texts, with what that model settles for both."""
+    model = _ready(load_before(run, texts))
+    sets = {
+        name: settle(model, texts.objective, held_out, batch_size=settings.batch_size)
+        for name, held_out in texts.sets.items()
+    }
+    texts = replace(texts, sets=sets)
+    return texts, _score_model(run, "before", model, texts, settings, listener)
+
+
+def _ready(model: Any) -> Any:
     if torch.cuda.is_available():
         model.to("cuda")
-    if can_pack(model):
-        separate_segments(model)
-    scores = {}
-    for name, held_out in texts.sets.items():
-        # The first part of an objective is its headline.
-        scores[name] = score(
+    if packs(model):
+        prepare_for_packs(model)
+    return model
+
+
+def _score_model(
+    run: RunFolder, which: str, model: Any, texts: _Texts, settings: EvaluationSettings, listener: Listener
+) -> dict[str, tuple[UnitScores, ...]]:
+    return {
+        name: score(
             model,
             texts.objective,
             held_out,
@@ -287,11 +343,12 @@ def _score_model(
             by_row=_by_row(run, held_out),
             stage=f"scoring {name} {which}",
             listener=listener,
-        )[0]
-    return scores
+        )
+        for name, held_out in texts.sets.items()
+    }
 
 
-def load_before(run: RunFolder, texts: _Texts) -> PreTrainedModel:
+def load_before(run: RunFolder, texts: _Texts) -> Any:
     """The model that a run started from."""
     before = run.manifest["before"]
     values = dict(before["model"])
@@ -302,32 +359,60 @@ def load_before(run: RunFolder, texts: _Texts) -> PreTrainedModel:
             f"the weights in {values['name']} have changed since {run.path} started from them, so that there is no "
             "`before` to compare with"
         )
-    settings = ModelSettings(**values)
+    # A kept base has its own generator beside it, and new tokens in its embeddings.
+    kept = before["folder"] is not None
     try:
-        loaded = load_model(settings, texts.objective.auto_class, texts.tokenizer, seed=run.manifest["recipe"]["seed"])
+        return load_model(
+            ModelSettings(**values),
+            texts.objective.head,
+            texts.tokenizer,
+            seed=run.manifest["recipe"]["seed"],
+            head_options=None if kept else texts.objective.head_options(),
+            new_tokens=() if kept else run.manifest["model"]["new_tokens"],
+            keep_dtype=run.manifest["recipe"]["adapter"] is not None,
+        ).model
     except ModelError as error:
         raise CheckpointError(f"the model that {run.path} started from cannot be loaded: {error}") from error
-    return loaded.model
 
 
-def _load_after(run: RunFolder, texts: _Texts) -> PreTrainedModel:
+def _load_after(run: RunFolder, texts: _Texts) -> Any:
+    keep_dtype = run.manifest["recipe"]["adapter"] is not None
     settings = ModelSettings(name=str(run.path))
-    return load_model(settings, texts.objective.auto_class, texts.tokenizer, seed=0).model
+    loaded = load_model(settings, texts.objective.head, texts.tokenizer, seed=0, keep_dtype=keep_dtype)
+    return _ready(loaded.model)
 
 
 def _comparison(
-    before: UnitScores, after: UnitScores, held_out: HeldOut, settings: EvaluationSettings, *, by_row: bool
+    before: tuple[UnitScores, ...],
+    after: tuple[UnitScores, ...],
+    held_out: HeldOut,
+    settings: EvaluationSettings,
+    *,
+    by_row: bool,
 ) -> TextComparison:
+    parts = {
+        first.part.name: _part_comparison(first, second, settings.resamples)
+        for first, second in zip(before, after, strict=True)
+        if first.num_targets
+    }
     return TextComparison(
-        before=_measures(before),
-        after=_measures(after),
-        difference=paired_difference(before, after, resamples=settings.resamples),
-        num_targets=after.num_targets,
+        parts=parts,
         num_tokens=held_out.num_tokens,
-        num_units=len(after.counts),
+        num_units=len(after[0].counts),
         unit="row" if by_row else "document",
     )
 
 
-def _measures(scores: UnitScores) -> dict[str, float]:
-    return {"loss": scores.loss, "perplexity": scores.perplexity, "accuracy": scores.accuracy}
+def _part_comparison(before: UnitScores, after: UnitScores, resamples: int) -> PartComparison:
+    measures = before.measures()
+    return PartComparison(
+        before=measures,
+        after=after.measures(),
+        difference=paired_difference(before, after, resamples=resamples),
+        bits_per_byte_difference=(
+            paired_difference(before, after, resamples=resamples, per_byte=True)
+            if "bits_per_byte" in measures
+            else None
+        ),
+        num_targets=after.num_targets,
+    )

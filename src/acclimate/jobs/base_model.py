@@ -6,18 +6,17 @@ A checkpoint without the objective's head gets a fresh one, which is warmed up o
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
-
 from acclimate.artifacts import read_manifest, staged_folder, whole_manifest, write_manifest
-from acclimate.errors import DataError
+from acclimate.errors import DataError, RecipeError
 from acclimate.evaluation.general import general_corpus
 from acclimate.jobs.recipes import Recipe
-from acclimate.models.attention import separate_segments
-from acclimate.models.loading import LoadedModel, load_model, weight_digests
+from acclimate.jobs.tokenizers import RunTokenizer
+from acclimate.models.adapters import add_adapter
+from acclimate.models.loading import LoadedModel, load_model, packs, prepare_for_packs, weight_digests
 from acclimate.models.settings import ModelSettings
 from acclimate.objectives.base import Objective
 from acclimate.progress import Listener
@@ -31,56 +30,134 @@ BASE = "base"
 KIND = "base model"
 
 
-def settle_base(
-    recipe: Recipe,
-    run: RunFolder,
-    loaded: LoadedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    objective: Objective,
-    packed: bool,
-    listener: Listener,
-) -> LoadedModel:
-    """Note what the run starts from, and warm up a fresh head where there is general text for it.
+@dataclass(frozen=True)
+class Start:
+    """The model of a run before its training.
 
-    Returns:
-        The model to train: the given one, or the one with its head warmed up.
+    Attributes:
+        model: ready to train, with its adapter where the recipe has one.
+        packed: whether its rows hold several texts.
     """
-    if run.manifest.get("before") is not None and find_checkpoints(run.path):
-        # The run is going on: what it started from was settled when it began.
-        folder = run.path / BASE
-        return _load_base(folder, recipe, loaded, tokenizer, objective, packed) if folder.exists() else loaded
-    description = recipe.model.name or f"a new {loaded.model.config.model_type} model of random weights"
-    warmup: dict[str, Any] | None = None
-    fresh = bool(loaded.new_parameters) and not loaded.from_scratch
-    if fresh and recipe.evaluation.general is not None and recipe.evaluation.head_warmup_steps > 0:
-        folder = run.path / BASE
-        if whole_manifest(folder, KIND) is None:
-            _make_base(folder, recipe, run, loaded, tokenizer, objective, packed, listener)
-        loaded = _load_base(folder, recipe, loaded, tokenizer, objective, packed)
-        warmup = read_manifest(folder, KIND)["head_warmup"]
-        description += ", its new head warmed up on general text"
-    elif fresh:
-        listener.message(
-            "the head is new and there is no general text to warm it up on: give `evaluation.general` for an honest "
-            "comparison of before and after"
+
+    model: Any
+    packed: bool
+
+
+class BaseModel:
+    """Loads what a recipe starts from, and settles what it is compared with."""
+
+    def __init__(
+        self, recipe: Recipe, run: RunFolder, tokens: RunTokenizer, objective: Objective, listener: Listener
+    ) -> None:
+        self.recipe = recipe
+        self.run = run
+        self.tokens = tokens
+        self.objective = objective
+        self.listener = listener
+        self.folder = run.path / BASE
+
+    def start(self) -> Start:
+        """Load the model, note what it is, and warm up a fresh head where there is general text for it."""
+        loaded = self._load(self.recipe.model)
+        packed = self.recipe.packing and self.objective.packs and packs(loaded.model)
+        if packed:
+            prepare_for_packs(loaded.model)
+        if self.run.manifest.get("before") is None or not find_checkpoints(self.run.path):
+            loaded = self._settle(loaded, packed)
+        elif self.folder.exists():
+            # The run is going on: what it started from was settled when it began.
+            loaded = self._load_kept(loaded, packed)
+        model = loaded.model
+        if self.recipe.adapter is not None:
+            model = add_adapter(model, self.recipe.adapter, self.objective.head, seed=self.recipe.seed)
+        return Start(model, packed)
+
+    def _load(self, settings: ModelSettings) -> LoadedModel:
+        return load_model(
+            settings,
+            self.objective.head,
+            self.tokens.tokenizer,
+            seed=self.recipe.seed,
+            head_options=self.objective.head_options() if settings is self.recipe.model else None,
+            new_tokens=self.tokens.new_ids,
+            keep_dtype=self.recipe.adapter is not None,
         )
-    run.update(
-        before={
-            "model": _origin(recipe.model, loaded),
-            "weights": weight_digests(recipe.model.name),
-            "folder": BASE if warmup else None,
-            "description": description,
-        },
-        model={
-            "type": loaded.model.config.model_type,
-            "parameters": loaded.model.num_parameters(),
-            "from_scratch": loaded.from_scratch,
-            "new_parameters": list(loaded.new_parameters) if fresh else [],
-            "added_tokens": loaded.added_tokens,
-            "head_warmup": warmup,
-        },
-    )
-    return loaded
+
+    def _settle(self, loaded: LoadedModel, packed: bool) -> LoadedModel:
+        recipe = self.recipe
+        description = recipe.model.name or f"a new {loaded.model.config.model_type} model of random weights"
+        warmup: dict[str, Any] | None = None
+        fresh = bool(loaded.new_parameters) and not loaded.from_scratch
+        if fresh and recipe.evaluation.general is not None and recipe.evaluation.head_warmup_steps > 0:
+            if whole_manifest(self.folder, KIND) is None:
+                self._warm_up(loaded, packed)
+            loaded = self._load_kept(loaded, packed)
+            warmup = read_manifest(self.folder, KIND)["head_warmup"]
+            description += ", its new head warmed up on general text"
+        elif fresh and recipe.adapter is not None:
+            raise RecipeError(
+                "the model's head is new, and `adapter` would leave it at its random weights: give "
+                "`evaluation.general`, so that it is warmed up first, or leave `adapter` out"
+            )
+        elif fresh:
+            self.listener.message(
+                "the head is new and there is no general text to warm it up on: give `evaluation.general` for an "
+                "honest comparison of before and after"
+            )
+        self.run.update(
+            before={
+                "model": _origin(recipe.model, loaded),
+                "weights": weight_digests(recipe.model.name),
+                "folder": BASE if warmup else None,
+                "description": description,
+            },
+            model={
+                "type": loaded.model.config.model_type,
+                "parameters": loaded.model.num_parameters(),
+                "from_scratch": loaded.from_scratch,
+                "new_parameters": list(loaded.new_parameters) if fresh else [],
+                "added_tokens": list(self.tokens.added),
+                "new_tokens": list(self.tokens.new_ids),
+                # Padding is neither read nor predicted.
+                "unseen_tokens": len({*self.tokens.new_ids} - {self.tokens.tokenizer.pad_token_id}),
+                "head_warmup": warmup,
+            },
+        )
+        return loaded
+
+    def _warm_up(self, loaded: LoadedModel, packed: bool) -> None:
+        """Warm up the head and keep the model in `RUN/base`."""
+        recipe, tokenizer = self.recipe, self.tokens.tokenizer
+        assert recipe.evaluation.general is not None
+        folder = self.run.path / "evaluation" / "general-corpus"
+        general = general_corpus(recipe.evaluation.general, folder, self.listener)
+        fallback = self.run.path / "evaluation"
+        store = corpus_tokens(general, "train", tokenizer, fallback=fallback, listener=self.listener)
+        plan = self.objective.plan(store, isolate=recipe.isolate, packed=packed)
+        if len(plan) == 0:
+            raise DataError(f"the general text in {general.folder} has no tokens to warm up the head on")
+        self.listener.message("the head is new: warming it up on general text, the rest of the model frozen")
+        figures = warm_up_head(
+            loaded.model,
+            loaded.new_parameters,
+            ExampleDataset(self.objective, store, plan),
+            tokenizer,
+            max_steps=recipe.evaluation.head_warmup_steps,
+            seed=recipe.seed,
+            listener=self.listener,
+            training=recipe.training,
+        )
+        with staged_folder(self.folder, replace=True) as staging:
+            loaded.model.save_pretrained(staging)
+            tokenizer.save_pretrained(staging)
+            write_manifest(staging, KIND, {"head_warmup": figures})
+
+    def _load_kept(self, loaded: LoadedModel, packed: bool) -> LoadedModel:
+        """The kept model, with what was new in it before it was kept."""
+        warm = self._load(self.recipe.model.model_copy(update={"name": str(self.folder), "revision": None}))
+        if packed:
+            prepare_for_packs(warm.model)
+        return replace(loaded, model=warm.model)
 
 
 def _origin(settings: ModelSettings, loaded: LoadedModel) -> dict[str, Any]:
@@ -92,53 +169,3 @@ def _origin(settings: ModelSettings, loaded: LoadedModel) -> dict[str, Any]:
     elif settings.name is not None:
         origin["revision"] = getattr(loaded.model.config, "_commit_hash", None) or settings.revision
     return origin
-
-
-def _make_base(
-    folder: Path,
-    recipe: Recipe,
-    run: RunFolder,
-    loaded: LoadedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    objective: Objective,
-    packed: bool,
-    listener: Listener,
-) -> None:
-    """Warm up the head and keep the model in `folder`."""
-    assert recipe.evaluation.general is not None
-    general = general_corpus(recipe.evaluation.general, run.path / "evaluation" / "general-corpus", listener)
-    store = corpus_tokens(general, "train", tokenizer, fallback=run.path / "evaluation", listener=listener)
-    plan = objective.plan(store, isolate=recipe.isolate, packed=packed)
-    if len(plan) == 0:
-        raise DataError(f"the general text in {general.folder} has no tokens to warm up the head on")
-    listener.message("the head is new: warming it up on general text, the rest of the model frozen")
-    figures = warm_up_head(
-        loaded.model,
-        loaded.new_parameters,
-        ExampleDataset(objective, store, plan),
-        tokenizer,
-        max_steps=recipe.evaluation.head_warmup_steps,
-        seed=recipe.seed,
-        listener=listener,
-        training=recipe.training,
-    )
-    with staged_folder(folder, replace=True) as staging:
-        loaded.model.save_pretrained(staging)
-        tokenizer.save_pretrained(staging)
-        write_manifest(staging, KIND, {"head_warmup": figures})
-
-
-def _load_base(
-    folder: Path,
-    recipe: Recipe,
-    loaded: LoadedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    objective: Objective,
-    packed: bool,
-) -> LoadedModel:
-    """The kept model, with what was new in it before it was kept."""
-    settings = recipe.model.model_copy(update={"name": str(folder), "revision": None})
-    warm = load_model(settings, objective.auto_class, tokenizer, seed=recipe.seed)
-    if packed:
-        separate_segments(warm.model)
-    return replace(loaded, model=warm.model)

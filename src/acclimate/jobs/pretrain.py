@@ -14,17 +14,23 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from acclimate.artifacts import find_manifest, write_text
 from acclimate.corpus import Corpus, CorpusSettings, build_corpus, open_corpus
 from acclimate.errors import DataError, Interrupted, RecipeError
-from acclimate.jobs.base_model import settle_base
+from acclimate.jobs.base_model import BaseModel, Start
 from acclimate.jobs.recipes import Recipe, identity, make_recipe, to_data, to_yaml
-from acclimate.jobs.tokenizers import named_tokenizer, trained_tokenizer, trains_tokenizer
-from acclimate.models.attention import can_pack, separate_segments
+from acclimate.jobs.replay import replayed_corpus
+from acclimate.jobs.tokenizers import (
+    RunTokenizer,
+    named_tokenizer,
+    trained_tokenizer,
+    trains_tokenizer,
+    with_needs,
+)
 from acclimate.models.families import family
-from acclimate.models.loading import LoadedModel, check_max_length, load_model, model_config
-from acclimate.objectives import check_fit, make_objective, own_objective
+from acclimate.models.loading import check_max_length, decoder_start_id, model_config
+from acclimate.objectives import check_fit, find_objective, make_objective, own_objective
 from acclimate.objectives.base import Objective
 from acclimate.progress import Listener, Silent
 from acclimate.scoring.held_out import MASK_SEED, stored_held_out
-from acclimate.scoring.score import score
+from acclimate.scoring.score import named_measures, score
 from acclimate.tokens.cache import corpus_tokens
 from acclimate.tokens.store import TokenStore
 from acclimate.tokens.tokenizers import tokenizer_fingerprint
@@ -37,7 +43,7 @@ from acclimate.training.checkpoints import (
 )
 from acclimate.training.run_folder import claim_run_folder, environment, now
 from acclimate.training.settings import training_arguments
-from acclimate.training.stream import ExampleDataset
+from acclimate.training.stream import ExampleDataset, ReplayDataset
 from acclimate.training.trackers import never_ask
 from acclimate.training.trainer import EvaluateHeldOut, ObjectiveTrainer
 
@@ -103,9 +109,8 @@ class _Prepared:
     """Everything that training needs."""
 
     tokenizer: PreTrainedTokenizerBase
-    loaded: LoadedModel
+    start: Start
     objective: Objective
-    packed: bool
     train: ExampleDataset
     held_out: TokenStore
 
@@ -147,7 +152,7 @@ class _Pretraining:
         recipe = self.recipe
         config = model_config(recipe.model)
         kind = family(config)
-        name = recipe.objective.name or own_objective(kind, config.model_type)
+        name = recipe.objective.name or own_objective(kind, config)
         check_fit(name, kind, config.model_type)
         check_max_length(config, recipe.max_length)
         if recipe.objective.name is None:
@@ -163,17 +168,34 @@ class _Pretraining:
                 "`tokenizer.train` makes a new vocabulary, which a pretrained model's embeddings know nothing of; "
                 "leave `tokenizer` out, or start from random weights with `model: {config: …}`"
             )
-        self._check_inputs(name)
+        self._check_inputs(name, config)
         return config, name
 
-    def _check_inputs(self, objective_name: str) -> None:
+    def _check_inputs(self, objective_name: str, config: PreTrainedConfig) -> None:
         """Open what is there already: a mistake in it should not leave a run folder behind that was never a run."""
         recipe = self.recipe
         if not recipe.corpus.sources:
             self._corpus(recipe.corpus)
         if not trains_tokenizer(self.recipe):
-            options, tokenizer = recipe.objective.options, named_tokenizer(self.recipe)
-            make_objective(objective_name, options, tokenizer, max_length=recipe.max_length, seed=recipe.seed)
+            tokens = named_tokenizer(recipe, find_objective(objective_name).needs)
+            if tokens.added:
+                self.listener.message(
+                    f"tokens that `{objective_name}` needs and the tokenizer lacks are added: {_some(tokens.added)}; "
+                    "their embeddings start at the mean of the others"
+                )
+            self._objective(objective_name, tokens.tokenizer, config, recipe.seed)
+
+    def _objective(
+        self, name: str, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, seed: int
+    ) -> Objective:
+        return make_objective(
+            name,
+            self.recipe.objective.options,
+            tokenizer,
+            max_length=self.recipe.max_length,
+            seed=seed,
+            decoder_start_id=decoder_start_id(config),
+        )
 
     def _begin(self) -> None:
         if self.folder.status == "new":
@@ -187,45 +209,79 @@ class _Pretraining:
         recipe = self.recipe
         corpus = self._corpus(recipe.corpus)
         self._check_same_corpus(corpus)
-        if trains_tokenizer(recipe):
-            assert recipe.tokenizer is not None
-            tokenizer = trained_tokenizer(recipe.tokenizer, [corpus], self.folder.path / "tokenizer", self.listener)
-        else:
-            tokenizer = named_tokenizer(recipe)
-        options = recipe.objective.options
-        objective = make_objective(objective_name, options, tokenizer, max_length=recipe.max_length, seed=recipe.seed)
-        loaded = load_model(recipe.model, objective.auto_class, tokenizer, seed=recipe.seed)
-        packed = recipe.packing and can_pack(loaded.model)
-        if packed:
-            separate_segments(loaded.model)
-        elif recipe.packing:
+        tokens = self._tokenizer(corpus, objective_name)
+        objective = self._objective(objective_name, tokens.tokenizer, config, recipe.seed)
+        start = BaseModel(recipe, self.folder, tokens, objective, self.listener).start()
+        if recipe.packing and objective.packs and not start.packed:
             self.listener.message(
                 f"one text a row: packed texts were not shown to stay apart in {config.model_type} models"
             )
-        train = corpus_tokens(corpus, "train", tokenizer, fallback=self.folder.path, listener=self.listener)
-        held_out = corpus_tokens(corpus, "held_out", tokenizer, fallback=self.folder.path, listener=self.listener)
-        plan = objective.plan(train, isolate=recipe.isolate, packed=packed)
-        if len(plan) == 0:
-            raise DataError(f"the corpus in {corpus.folder} has no tokens to train on")
+        train = corpus_tokens(corpus, "train", tokens.tokenizer, fallback=self.folder.path, listener=self.listener)
+        held_out = corpus_tokens(
+            corpus, "held_out", tokens.tokenizer, fallback=self.folder.path, listener=self.listener
+        )
+        dataset = self._dataset(objective, train, start.packed, str(corpus.folder))
+        plan = dataset.plan
+        num_tokens = int(objective.row_lengths(plan, 0).sum())
+        padding = 1 - num_tokens / (len(plan) * recipe.max_length)
         self.folder.update(
             corpus={"path": str(corpus.folder.absolute()), "fingerprint": corpus.fingerprint},
-            objective={"name": objective_name, "options": options},
+            objective={
+                "name": objective_name,
+                "options": recipe.objective.options,
+                "decoder_start_id": decoder_start_id(config),
+            },
             tokens={
                 "train": train.manifest["tokens"],
                 "held_out": held_out.manifest["tokens"],
-                "tokenizer": tokenizer_fingerprint(tokenizer),
+                "tokenizer": tokenizer_fingerprint(tokens.tokenizer),
                 "rows": len(plan),
-                "padding_share": plan.padding_share(),
-                "packed": packed,
+                "padding_share": padding,
+                "packed": start.packed,
             },
         )
         self.listener.message(
-            f"{plan.num_tokens:,} tokens in {len(plan):,} rows of {recipe.max_length}, "
-            f"{plan.padding_share():.2%} padding"
+            f"{plan.num_tokens:,} tokens in {len(plan):,} rows of {recipe.max_length}, {padding:.2%} padding"
         )
-        dataset = ExampleDataset(objective, train, plan)
-        loaded = settle_base(recipe, self.folder, loaded, tokenizer, objective, packed, self.listener)
-        return _Prepared(tokenizer, loaded, objective, packed, dataset, held_out)
+        for note in objective.plan_notes(plan):
+            self.listener.message(note)
+        if recipe.replay is not None:
+            dataset = self._with_replay(dataset, tokens.tokenizer, start.packed)
+        return _Prepared(tokens.tokenizer, start, objective, dataset, held_out)
+
+    def _tokenizer(self, corpus: Corpus, objective_name: str) -> RunTokenizer:
+        needs = find_objective(objective_name).needs
+        if not trains_tokenizer(self.recipe):
+            return named_tokenizer(self.recipe, needs)
+        assert self.recipe.tokenizer is not None
+        folder = self.folder.path / "tokenizer"
+        trained = trained_tokenizer(self.recipe.tokenizer, [corpus], folder, self.listener)
+        return with_needs(trained, None, self.recipe, needs)
+
+    def _dataset(self, objective: Objective, store: TokenStore, packed: bool, where: str) -> ExampleDataset:
+        plan = objective.plan(store, isolate=self.recipe.isolate, packed=packed)
+        if len(plan) == 0:
+            raise DataError(f"the corpus in {where} has no text that is long enough to train on")
+        return ExampleDataset(objective, store, plan)
+
+    def _with_replay(
+        self, documents: ExampleDataset, tokenizer: PreTrainedTokenizerBase, packed: bool
+    ) -> ExampleDataset:
+        settings = self.recipe.replay
+        assert settings is not None
+        corpus = replayed_corpus(settings, self.recipe.evaluation.general, self.folder.path, self.listener)
+        store = corpus_tokens(corpus, "train", tokenizer, fallback=self.folder.path, listener=self.listener)
+        replayed = self._dataset(documents.objective, store, packed, str(corpus.folder))
+        self.folder.update(
+            replay={
+                "share": settings.share,
+                "path": str(corpus.folder.absolute()),
+                "fingerprint": corpus.fingerprint,
+                "rows": len(replayed),
+            }
+        )
+        self.listener.message(f"replay: {settings.share:.0%} of the examples are general text ({len(replayed):,} rows)")
+        return ReplayDataset(documents, replayed, settings.share)
 
     def _corpus(self, settings: CorpusSettings) -> Corpus:
         if settings.sources:
@@ -263,7 +319,7 @@ class _Pretraining:
             )
         with StopOnSignal(self.listener) as stop:
             trainer = ObjectiveTrainer(
-                prepared.loaded.model,
+                prepared.start.model,
                 args,
                 prepared.train,
                 prepared.tokenizer,
@@ -302,24 +358,22 @@ class _Pretraining:
 
     def _scorer(self, prepared: _Prepared) -> EvaluateHeldOut:
         recipe = self.recipe
-        objective = make_objective(
-            prepared.objective.name,
-            recipe.objective.options,
-            prepared.tokenizer,
-            max_length=recipe.max_length,
-            seed=MASK_SEED,
-        )
+        config = prepared.start.model.config
+        objective = self._objective(prepared.objective.name, prepared.tokenizer, config, MASK_SEED)
         held_out = stored_held_out(
             self.folder.path / "evaluation" / "domain-examples",
             objective,
             prepared.held_out,
             isolate=recipe.isolate,
-            packed=prepared.packed,
+            packed=prepared.start.packed,
             max_tokens=recipe.evaluation.max_tokens,
         )
 
         def evaluate(model: torch.nn.Module) -> dict[str, float]:
-            scores = score(model, objective, held_out, batch_size=recipe.evaluation.batch_size)[0]
-            return {"loss": scores.loss, "accuracy": scores.accuracy, "perplexity": scores.perplexity}
+            return named_measures(score(model, objective, held_out, batch_size=recipe.evaluation.batch_size))
 
         return evaluate
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{names[0]} … {names[-1]} ({len(names)})"

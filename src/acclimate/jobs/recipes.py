@@ -10,7 +10,9 @@ from pydantic import ConfigDict, Field
 
 from acclimate.corpus import CorpusSettings
 from acclimate.evaluation.settings import EvaluationSettings
-from acclimate.models.settings import ModelSettings
+from acclimate.jobs import replay
+from acclimate.jobs.replay import ReplaySettings
+from acclimate.models.settings import AdapterSettings, ModelSettings
 from acclimate.objectives import OBJECTIVES, check_objective
 from acclimate.recipe import (
     Section,
@@ -64,6 +66,8 @@ class Recipe(Section):
         isolate: what attention does not cross: "group" (a file, whole or by line), "document" or "none".
         packing: several texts in a row, kept apart by attention; false: one text a row. Models in which packed texts
             would see each other always get one text a row.
+        adapter: `lora`, or `{type: lora, r: 16, …}`: train a small adapter and leave the model's weights as they are.
+        replay: a share, or `{share: 0.1, path: …}`: general text in the training stream.
         training: any field of `transformers.TrainingArguments`.
         evaluation: how before and after are compared.
         output_dir: the run folder.
@@ -88,6 +92,9 @@ class Recipe(Section):
         "line_by_line": "write `unit: line` for the source under `corpus.sources`",
         "whole_word_mask": "write `objective: {name: mlm, unit: word}`",
         "mlm": "write `objective: mlm`",
+        "peft_config": "write `adapter: {type: lora, …}`",
+        "lora": "write `adapter: {type: lora, …}`",
+        "use_lora": "write `adapter: lora`",
         "overwrite_output_dir": "leave it out; to train anew, remove the folder or choose another `output_dir`",
         "pad_to_max_length": "leave it out; rows are packed",
     }
@@ -99,6 +106,8 @@ class Recipe(Section):
     max_length: int = Field(128, ge=8)
     isolate: Literal["document", "group", "none"] = "group"
     packing: bool = True
+    adapter: AdapterSettings | None = None
+    replay: ReplaySettings | None = None
     training: dict[str, Any] = {}
     evaluation: EvaluationSettings = EvaluationSettings()
     output_dir: str
@@ -126,7 +135,10 @@ def make_recipe(
     """
     merged = apply_overrides(data, overrides or {}, Recipe)
     raise_problems(where, find_problems(merged))
-    return Recipe.model_validate(merged)
+    recipe = Recipe.model_validate(merged)
+    if recipe.replay is not None:
+        raise_problems(where, replay.problems(recipe.replay, recipe.evaluation.general))
+    return recipe
 
 
 def find_problems(data: Mapping[str, Any]) -> list[str]:
@@ -198,6 +210,8 @@ _TRAINING_NOT_IDENTITY = (
 def identity(recipe: Recipe) -> dict[str, Any]:
     """What makes a run of this recipe the run it is: flat, by dotted path."""
     data = {key: value for key, value in to_data(recipe).items() if key not in _NOT_IDENTITY}
+    if recipe.replay is not None and not recipe.replay.has_text and recipe.evaluation.general is not None:
+        data["replay"]["general"] = recipe.evaluation.general.model_dump(mode="json")
     # The same folder, however it is written.
     for section, key in (("corpus", "path"), ("model", "name")):
         if data[section][key] is not None and Path(data[section][key]).exists():

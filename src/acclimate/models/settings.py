@@ -1,10 +1,10 @@
-"""The `model:` section of a recipe."""
+"""The sections `model:` and `adapter:` of a recipe."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from acclimate.recipe import Section
 
@@ -35,3 +35,29 @@ class ModelSettings(Section):
         if self.config is not None and "model_type" not in self.config:
             raise ValueError("`config` needs a `model_type`, such as `bert`")
         return self
+
+
+class AdapterSettings(Section):
+    """Train a small adapter and leave the model's own weights as they are: `adapter: lora`.
+
+    The names are those of `peft.LoraConfig`.
+
+    Attributes:
+        type: "lora" (Hu et al. 2022, arXiv:2106.09685).
+        r: rank of the adapter's matrices.
+        lora_alpha: scale; the adapter's output counts `lora_alpha / r`.
+        lora_dropout: dropout before the adapter.
+        target_modules: which linear layers get one: names, or "all-linear".
+        modules_to_save: layers that are trained as a whole and saved with the adapter.
+        use_rslora: scale by the root of the rank (Kalajdzievski 2023, arXiv:2312.03732).
+    """
+
+    SHORTHAND: ClassVar[str | None] = "type"
+
+    type: Literal["lora"] = "lora"
+    r: int = Field(16, ge=1)
+    lora_alpha: int = Field(32, ge=1)
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: str | list[str] = "all-linear"
+    modules_to_save: list[str] | None = None
+    use_rslora: bool = False

@@ -9,21 +9,40 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from acclimate.errors import ModelError, RecipeError
-from acclimate.objectives.base import Objective, Vocabulary
+from acclimate.objectives.base import Family, Objective
+from acclimate.objectives.clm import CausalLanguageModeling
 from acclimate.objectives.mlm import MaskedLanguageModeling
+from acclimate.objectives.mlm_nsp import MaskedLanguageModelingWithNextSentence
+from acclimate.objectives.mlm_sop import MaskedLanguageModelingWithSentenceOrder
+from acclimate.objectives.rtd import ReplacedTokenDetection
+from acclimate.objectives.span_denoising import SpanDenoising
+from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import check, validate
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "mlm": MaskedLanguageModeling,
+    "mlm_nsp": MaskedLanguageModelingWithNextSentence,
+    "mlm_sop": MaskedLanguageModelingWithSentenceOrder,
+    "rtd": ReplacedTokenDetection,
+    "clm": CausalLanguageModeling,
+    "span_denoising": SpanDenoising,
 }
 
-# The objective that is chosen where none is named, by the family of the model.
-OWN_OBJECTIVE: dict[str, str] = {
-    "encoder": "mlm",
-}
+# The objective that is chosen where none is named: by model type, by the class that a checkpoint was saved from (an
+# ELECTRA folder holds a discriminator or a generator), by family. The first row that is right counts.
+OWN_OBJECTIVE: tuple[tuple[str, str], ...] = (
+    ("albert", "mlm_sop"),
+    ("ElectraForPreTraining", "rtd"),
+    ("t5", "span_denoising"),
+    ("mt5", "span_denoising"),
+    ("umt5", "span_denoising"),
+    ("longt5", "span_denoising"),
+    ("encoder", "mlm"),
+    ("decoder", "clm"),
+)
 
 
 def find_objective(name: str) -> type[Objective]:
@@ -46,38 +65,64 @@ def check_objective(
     return check(objective.Settings, dict(options), path, places=places)
 
 
-def own_objective(family: str, model_type: str) -> str:
-    """The objective that a model was made for; a `ModelError` where no objective here fits its family."""
-    if family not in OWN_OBJECTIVE:
-        raise ModelError(_nothing_fits(family, model_type))
-    return OWN_OBJECTIVE[family]
+def own_objective(family: Family, config: PreTrainedConfig) -> str:
+    """The objective that a model was made for; a `ModelError` where no objective here fits it."""
+    known = {config.model_type, family, *(getattr(config, "architectures", None) or ())}
+    for key, name in OWN_OBJECTIVE:
+        if key in known:
+            return name
+    raise ModelError(_nothing_fits(family, config.model_type))
 
 
-def check_fit(name: str, family: str, model_type: str) -> None:
+def fitting_objectives(family: Family, model_type: str) -> list[str]:
+    """The objectives that can train models of a type."""
+    return [
+        name
+        for name, objective in OBJECTIVES.items()
+        if family in objective.families
+        and (not objective.model_types or model_type in objective.model_types)
+        and model_type not in objective.unfit
+    ]
+
+
+def check_fit(name: str, family: Family, model_type: str) -> None:
     """Refuse an objective that does not fit a model, with the objectives that do."""
     objective = find_objective(name)
-    if family in objective.families:
+    fitting = fitting_objectives(family, model_type)
+    if name in fitting:
         return
-    fitting = [other for other, candidate in OBJECTIVES.items() if family in candidate.families]
     offer = f"objectives that fit it: {', '.join(fitting)}" if fitting else _nothing_fits(family, model_type)
     article = "an" if family.startswith("e") else "a"
-    raise ModelError(
-        f"`{name}` needs {' or '.join(objective.families)} models, and model type {model_type!r} is "
-        f"{article} {family}; {offer}"
-    )
+    if family not in objective.families:
+        wants = f"{' or '.join(objective.families)} models"
+    elif model_type in objective.unfit:
+        raise ModelError(f"`{name}` cannot train model type {model_type!r}: {objective.unfit[model_type]}; {offer}")
+    else:
+        wants = f"a model of type {', '.join(objective.model_types)}"
+    raise ModelError(f"`{name}` needs {wants}, and model type {model_type!r} is {article} {family}; {offer}")
 
 
 def _nothing_fits(family: str, model_type: str) -> str:
-    return (
-        f"no objective here fits {family} models (such as {model_type!r}) yet; `clm` and `mntp` for decoders and "
-        "`span_denoising` for encoder-decoders are to come"
+    return f"no objective here fits {family} models such as {model_type!r} yet; there are: " + "; ".join(
+        f"{name} ({', '.join(found.model_types or found.families)})" for name, found in OBJECTIVES.items()
     )
 
 
 def make_objective(
-    name: str, options: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, *, max_length: int, seed: int
+    name: str,
+    options: Mapping[str, Any],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int,
+    seed: int,
+    decoder_start_id: int | None = None,
 ) -> Objective:
-    """An objective ready to use with a tokenizer."""
+    """An objective ready to use with a tokenizer.
+
+    Args:
+        decoder_start_id: `decoder_start_token_id` of the model's configuration, for encoder-decoders.
+    """
     objective = find_objective(name)
     settings = validate(objective.Settings, options, f"objective `{name}`", path="objective")
-    return objective(settings, Vocabulary.of(tokenizer), max_length=max_length, seed=seed)
+    vocabulary = Vocabulary.of(tokenizer, decoder_start_id=decoder_start_id)
+    return objective(settings, vocabulary, max_length=max_length, seed=seed)

@@ -1,13 +1,13 @@
 """What an objective is: which model it needs, which examples it cuts, what it corrupts, and its loss.
 
-    TokenStore ──plan──► rows of pieces ──read_row──► Row ──corrupt──► fields ──collate──► batch ──sums──► loss
+    TokenStore ──plan──► rows of pieces ──read──► Row ──corrupt──► fields ──collate──► batch ──sums──► loss
 
 An example's number in the endless stream of epochs is its *key*: `key = epoch * len(plan) + row`. What the model gets
 for a key is a pure function of (seed, key): the same for any number of workers, processes or restarts. Nothing here
 divides a loss: an objective returns sums over targets, and how many targets there are (`counts`, known before the
 forward); the Trainer divides by the global count, so that accumulation and several processes change nothing.
 
-Shape suffixes: B rows, L tokens in a row, N targets, P parts of the loss.
+Shape suffixes: B rows, L tokens in a row, N targets, P parts of the loss, V vocabulary.
 """
 
 from __future__ import annotations
@@ -15,102 +15,74 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerBase
 
+from acclimate.objectives.rows import Row, read_row
+from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.randomness import Purpose, generator
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan, pack
-from acclimate.tokens.store import JOINT, WORD_START, Isolate, TokenStore
-from acclimate.tokens.tokenizers import Frame, text_frame
+from acclimate.tokens.store import Isolate, TokenStore
 
 IGNORE = -100  # a label that is no target, as everywhere in transformers
 PADDING_SEGMENT = -1
 
 Batch = dict[str, torch.Tensor]
 Fields = dict[str, NDArray[Any]]
+Family = Literal["encoder", "decoder", "encoder-decoder"]
+Need = Literal["pad", "eos", "mask", "sentinels"]
+
+# Fields that say where in the token stream an example's inputs and targets are from. They are for ledgers and for
+# counting bytes, and do not travel to the model.
+INPUT_PLACES = "input_places"
+LABEL_PLACES = "label_places"
 
 
 @dataclass(frozen=True)
-class Vocabulary:
-    """What an objective must know of a tokenizer: plain data, so that it travels to loader workers.
+class Part:
+    """One part of an objective's loss.
 
     Attributes:
-        size: number of ids.
-        special: [size] bool; control tokens, which are never chosen, predicted or produced.
-        regular_ids: the ids that are not special.
-        pad_id, mask_id: None where the tokenizer has none.
-        frame: what the tokenizer puts before and after one text.
+        name: as it is logged and reported.
+        weight: in the loss, of this part's mean over its targets.
+        labels: the field of a batch that holds its labels, `IGNORE` where there is no target.
+        classes: what the labels 0, 1, … mean, where targets are not tokens of the text.
+        bits_per_byte: whether bits per byte of its targets' text is the measure to look at.
     """
 
-    size: int
-    special: NDArray[np.bool_]
-    regular_ids: NDArray[np.int64]
-    pad_id: int | None
-    mask_id: int | None
-    frame: Frame
-
-    @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
-        size = len(tokenizer)
-        special = np.zeros(size, dtype=bool)
-        special[[i for i in tokenizer.all_special_ids if i < size]] = True
-        control = [i for i, token in tokenizer.added_tokens_decoder.items() if token.special]
-        special[control] = True
-        return cls(
-            size=size,
-            special=special,
-            regular_ids=np.flatnonzero(~special),
-            pad_id=tokenizer.pad_token_id,
-            mask_id=tokenizer.mask_token_id,
-            frame=text_frame(tokenizer),
-        )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row before corruption, without padding.
-
-    Attributes:
-        input_ids: [L] int64, each piece framed as the tokenizer frames a text.
-        candidates: [L] bool; tokens of the text itself: no frame, no joint, no special token.
-        word_starts: [L] bool; where a word begins. The first token of a piece begins one.
-        segment_ids: [L] int64; which piece of the row a token belongs to, from 0.
-        position_ids: [L] int64; position within the piece, frame included, from 0.
-    """
-
-    input_ids: NDArray[np.int64]
-    candidates: NDArray[np.bool_]
-    word_starts: NDArray[np.bool_]
-    segment_ids: NDArray[np.int64]
-    position_ids: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.input_ids)
+    name: str
+    weight: float = 1.0
+    labels: str = "labels"
+    classes: tuple[str, ...] = ()
+    bits_per_byte: bool = False
 
 
 @dataclass(frozen=True)
 class TargetScores:
     """How well a model met the targets of one part of an objective in a batch; each [N].
 
-    `rows` and `segments` say where in the batch a target lies: which row, and which piece of it.
+    `rows` and `columns` say where in the batch's labels a target stands, `segments` in which piece of its row;
+    `labels` are what was to be said.
     """
 
     losses: torch.Tensor
     correct: torch.Tensor
+    labels: torch.Tensor
     rows: torch.Tensor
+    columns: torch.Tensor
     segments: torch.Tensor
 
 
 class Objective(ABC):
     """A self-supervised objective.
 
-    A subclass is one file: it sets the class attributes, and implements `corrupt`, `padding`, `counts` and `scores`;
-    `sums`, `plan` and `collate` have defaults that fit most.
+    A subclass is one file: it sets the class attributes, and implements `corrupt`, `padding` and `scores`; `plan`,
+    `example`, `collate`, `counts` and `sums` have defaults that fit most.
 
     Class attributes:
         name: as in recipes and in the table `OBJECTIVES`.
@@ -118,18 +90,25 @@ class Objective(ABC):
         paper: where the rule is from.
         Settings: the options under `objective:` in a recipe.
         families: the model families that it fits.
-        auto_class: the `transformers` class with the right head.
-        parts: names of the loss's parts; `weights` their weights.
+        model_types: of these only the ones named; empty for all.
+        unfit: model types that it cannot train, with the reason.
+        head: which head the model needs, a row of `acclimate.models.heads.HEADS`.
+        needs: tokens without which it does not work; those that a tokenizer lacks are added.
+        parts: of the loss; the first one is the headline.
+        packs: whether several texts may share a row.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     paper: ClassVar[str]
     Settings: ClassVar[type[Section]]
-    families: ClassVar[tuple[str, ...]]
-    auto_class: ClassVar[str]
-    parts: ClassVar[tuple[str, ...]]
-    weights: ClassVar[tuple[float, ...]] = (1.0,)
+    families: ClassVar[tuple[Family, ...]]
+    model_types: ClassVar[tuple[str, ...]] = ()
+    unfit: ClassVar[Mapping[str, str]] = {}
+    head: ClassVar[str]
+    needs: ClassVar[tuple[Need, ...]] = ()
+    parts: ClassVar[tuple[Part, ...]]
+    packs: ClassVar[bool] = True
 
     def __init__(self, settings: Section, vocabulary: Vocabulary, *, max_length: int, seed: int) -> None:
         """
@@ -147,6 +126,17 @@ class Objective(ABC):
         self.max_length = max_length
         self.seed = seed
 
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """[P] the weight of each part in the loss."""
+        return tuple(part.weight for part in self.parts)
+
+    def head_options(self) -> Mapping[str, Any]:
+        """What the head must be told beside the model's name; see `acclimate.models.heads`."""
+        return {}
+
+    # ---- documents to examples ---------------------------------------------------------------------------------
+
     def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
         """Cut the store into rows.
 
@@ -154,6 +144,9 @@ class Objective(ABC):
             store: the tokens of a corpus.
             isolate: "document", "group" or "none": what a piece may not cross.
             packed: several pieces in a row; otherwise one.
+
+        Raises:
+            DataError: the corpus has not what the objective needs, such as a second document.
         """
         return pack(
             store.spans(isolate),
@@ -163,61 +156,44 @@ class Objective(ABC):
             packed=packed,
         )
 
+    def plan_notes(self, plan: Plan) -> list[str]:
+        """What the user should know of a plan, such as tokens that it has no place for."""
+        return []
+
+    def row_lengths(self, plan: Plan, epoch: int) -> NDArray[np.int64]:
+        """[R] how many tokens each row has in an epoch, frames included, padding not."""
+        return plan.row_lengths
+
     def example(self, store: TokenStore, plan: Plan, key: int) -> Fields:
         """What the model gets for a key: a pure function of the seed, the key, the store and the plan."""
-        row = self.read_row(store, plan.row(key % len(plan)))
-        return self.corrupt(row, generator(self.seed, Purpose.CORRUPTION, key))
+        row = read_row(store, plan.row(key % len(plan)), self.vocabulary)
+        return self.corrupt(row, self.rng(key))
 
-    def read_row(self, store: TokenStore, pieces: NDArray[np.int64]) -> Row:
-        """The tokens of some pieces ([k, 2] token ranges of the store), each framed."""
-        frame = self.vocabulary.frame
-        prefix = np.array(frame.prefix, dtype=np.int64)
-        suffix = np.array(frame.suffix, dtype=np.int64)
-        ids, inside, starts, segments, positions = [], [], [], [], []
-        # Joints are ours, not the text's: nobody should learn to predict them.
-        for segment, (start, end) in enumerate(pieces):
-            ids += [prefix, store.ids[start:end].astype(np.int64), suffix]
-            within = np.zeros(len(prefix) + int(end - start) + len(suffix), dtype=bool)
-            within[len(prefix) : len(within) - len(suffix)] = (store.flags[start:end] & JOINT) == 0
-            word_starts = np.zeros(len(within), dtype=bool)
-            word_starts[len(prefix) : len(within) - len(suffix)] = store.flags[start:end] & WORD_START
-            word_starts[len(prefix)] = True
-            inside.append(within)
-            starts.append(word_starts)
-            segments.append(np.full(len(within), segment, dtype=np.int64))
-            positions.append(np.arange(len(within), dtype=np.int64))
-        input_ids = np.concatenate(ids)
-        return Row(
-            input_ids=input_ids,
-            candidates=np.concatenate(inside) & ~self.vocabulary.special[input_ids],
-            word_starts=np.concatenate(starts),
-            segment_ids=np.concatenate(segments),
-            position_ids=np.concatenate(positions),
-        )
+    def rng(self, key: int) -> np.random.Generator:
+        """The only source of chance for the example of a key."""
+        return generator(self.seed, Purpose.CORRUPTION, key)
 
     @abstractmethod
     def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
-        """What the model gets and what it must predict, for one row; no other source of chance than `rng`."""
+        """What the model gets and what it must predict, for one row; no other source of chance than `rng`.
+
+        Beside the fields of `padding` there are `input_places` and `label_places` ([L], beside `labels`): where in the
+        token stream the inputs and targets are from.
+        """
 
     @abstractmethod
     def padding(self) -> Mapping[str, int]:
-        """What fills up each field of an example in a batch."""
+        """The fields of a batch, and what fills each up."""
 
     def collate(self, examples: Sequence[Fields]) -> Batch:
         """Put examples into one batch, padded to the longest: {field: [B, L]}."""
-        padding = self.padding()
-        batch: Batch = {}
-        for name, fill in padding.items():
-            length = max(len(example[name]) for example in examples)
-            padded = np.full((len(examples), length), fill, dtype=np.int64)
-            for index, example in enumerate(examples):
-                padded[index, : len(example[name])] = example[name]
-            batch[name] = torch.from_numpy(padded)
-        return batch
+        return {name: pad([example[name] for example in examples], fill) for name, fill in self.padding().items()}
 
-    @abstractmethod
+    # ---- loss --------------------------------------------------------------------------------------------------
+
     def counts(self, batch: Batch) -> torch.Tensor:
         """Number of targets in a batch for each part of the loss: [P] float64. Needs no model."""
+        return torch.stack([batch[part.labels].ne(IGNORE).sum().double() for part in self.parts])
 
     @abstractmethod
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
@@ -226,6 +202,42 @@ class Objective(ABC):
     def sums(self, model: Any, batch: Batch) -> torch.Tensor:
         """Sum of the losses over the targets, for each part: [P] float32, differentiable."""
         return torch.stack([part.losses.sum() for part in self.scores(model, batch)])
+
+    def settle(self, model: Any, batch: Batch) -> Mapping[str, torch.Tensor]:
+        """Fields, beside those of `padding`, that depend on a model and are to be the same for every model compared
+        with it: {field: [B, L]}. None for most objectives."""
+        return {}
+
+
+def pad(arrays: Sequence[NDArray[Any]], fill: int) -> torch.Tensor:
+    """Arrays of unequal length as one tensor, [B, L] int64."""
+    padded = np.full((len(arrays), max(map(len, arrays))), fill, dtype=np.int64)
+    for index, array in enumerate(arrays):
+        padded[index, : len(array)] = array
+    return torch.from_numpy(padded)
+
+
+def token_scores(
+    logits_BLV: torch.Tensor, batch: Batch, *, labels: str = "labels", segments: str = "segment_ids", shift: int = 0
+) -> TargetScores:
+    """Cross-entropy of each target token.
+
+    Args:
+        logits_BLV: the model's.
+        labels, segments: fields of the batch, [B, L] each.
+        shift: how many places before its target a token's logits stand: 1 in a causal decoder.
+    """
+    rows_N, columns_N = batch[labels].ne(IGNORE).nonzero(as_tuple=True)
+    logits_NV = logits_BLV[rows_N, columns_N - shift].float()
+    labels_N = batch[labels][rows_N, columns_N]
+    return TargetScores(
+        losses=F.cross_entropy(logits_NV, labels_N, reduction="none"),
+        correct=logits_NV.argmax(-1).eq(labels_N),
+        labels=labels_N,
+        rows=rows_N,
+        columns=columns_N,
+        segments=batch[segments][rows_N, columns_N],
+    )
 
 
 def model_inputs(batch: Batch, *names: str) -> Batch:

@@ -15,23 +15,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from acclimate.errors import ModelError
 from acclimate.objectives.base import (
     IGNORE,
+    INPUT_PLACES,
+    LABEL_PLACES,
     PADDING_SEGMENT,
     Batch,
     Fields,
     Objective,
-    Row,
+    Part,
     TargetScores,
-    Vocabulary,
     model_inputs,
+    token_scores,
 )
+from acclimate.objectives.rows import NO_PLACE, Row
+from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan
 from acclimate.tokens.store import Isolate, TokenStore
@@ -74,72 +76,77 @@ class MaskedLanguageModeling(Objective):
     name = "mlm"
     summary = "masked tokens, whole words or spans, predicted from both sides"
     paper = "Devlin et al. 2019 (arXiv:1810.04805); spans: Joshi et al. 2020 (arXiv:1907.10529)"
-    Settings = MaskedLanguageModelingSettings
+    Settings: ClassVar[type[Section]] = MaskedLanguageModelingSettings
     families = ("encoder",)
-    auto_class = "AutoModelForMaskedLM"
-    parts = ("mlm",)
+    head = "masked-lm"
+    needs = ("pad", "mask")
+    parts: ClassVar[tuple[Part, ...]] = (Part("mlm"),)
 
-    settings: MaskedLanguageModelingSettings
+    masking: MaskedLanguageModelingSettings
     _PADDING: ClassVar[Mapping[str, int]] = {"labels": IGNORE, "segment_ids": PADDING_SEGMENT, "position_ids": 0}
 
     def __init__(self, settings: Section, vocabulary: Vocabulary, *, max_length: int, seed: int) -> None:
         super().__init__(settings, vocabulary, max_length=max_length, seed=seed)
+        self.masking = self.masking_settings(settings)
         if vocabulary.mask_id is None:
             raise ModelError(
-                "`mlm` needs a mask token, and this tokenizer has none; use a masked language model's tokenizer "
-                "(BERT, RoBERTa, …), or give the tokenizer a `mask_token`"
+                f"`{self.name}` needs a mask token, and this tokenizer has none; use a masked language model's "
+                "tokenizer (BERT, RoBERTa, …), or give the tokenizer a `mask_token`"
             )
 
+    def masking_settings(self, settings: Section) -> MaskedLanguageModelingSettings:
+        """How tokens are chosen and replaced; an objective that is built on this one has options of its own."""
+        assert isinstance(settings, MaskedLanguageModelingSettings)
+        return settings
+
     def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
-        if self.settings.unit != "token" and not store.has_words:
+        self.check_words(store)
+        return super().plan(store, isolate=isolate, packed=packed)
+
+    def check_words(self, store: TokenStore) -> None:
+        """Refuse whole words and spans where a store does not know its words."""
+        if self.masking.unit != "token" and not store.has_words:
             raise ModelError(
-                f"`unit: {self.settings.unit}` needs to know where words start, which this tokenizer does not tell (it "
+                f"`unit: {self.masking.unit}` needs to know where words start, which this tokenizer does not tell (it "
                 "has no fast version); use `unit: token`"
             )
-        return super().plan(store, isolate=isolate, packed=packed)
 
     def padding(self) -> Mapping[str, int]:
         return {"input_ids": self.vocabulary.pad_id or 0, **self._PADDING}
 
     def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
-        units = choose_units(row, self.settings, rng)
+        units = choose_units(row, self.masking, rng)
         chosen = np.concatenate(units) if units else np.empty(0, dtype=np.int64)
         # One draw decides a unit of a span, or each token by itself.
-        if self.settings.unit == "span":
+        if self.masking.unit == "span":
             draws = np.repeat(rng.random(len(units)), [len(unit) for unit in units])
         else:
             draws = rng.random(len(chosen))
-        masked = draws < self.settings.mask_replace_prob
-        replaced = ~masked & (draws < self.settings.mask_replace_prob + self.settings.random_replace_prob)
+        masked = draws < self.masking.mask_replace_prob
+        replaced = ~masked & (draws < self.masking.mask_replace_prob + self.masking.random_replace_prob)
         input_ids = row.input_ids.copy()
         assert self.vocabulary.mask_id is not None
         input_ids[chosen[masked]] = self.vocabulary.mask_id
         input_ids[chosen[replaced]] = rng.choice(self.vocabulary.regular_ids, size=int(replaced.sum()))
-        labels = np.full(len(row), IGNORE, dtype=np.int64)
-        labels[chosen] = row.input_ids[chosen]
         return {
             "input_ids": input_ids,
-            "labels": labels,
+            **labels_at(chosen, row),
             "segment_ids": row.segment_ids,
             "position_ids": row.position_ids,
+            INPUT_PLACES: row.places,
         }
 
-    def counts(self, batch: Batch) -> torch.Tensor:
-        return batch["labels"].ne(IGNORE).sum().double()[None]
-
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        logits_BLV = model(**model_inputs(batch)).logits
-        rows_N, columns_N = batch["labels"].ne(IGNORE).nonzero(as_tuple=True)
-        logits_NV = logits_BLV[rows_N, columns_N].float()
-        labels_N = batch["labels"][rows_N, columns_N]
-        return (
-            TargetScores(
-                losses=F.cross_entropy(logits_NV, labels_N, reduction="none"),
-                correct=logits_NV.argmax(-1).eq(labels_N),
-                rows=rows_N,
-                segments=batch["segment_ids"][rows_N, columns_N],
-            ),
-        )
+        return (token_scores(model(**model_inputs(batch)).logits, batch),)
+
+
+def labels_at(chosen: NDArray[np.int64], row: Row) -> Fields:
+    """The original ids at the chosen positions as `labels`, and where in the token stream they are from."""
+    labels = np.full(len(row), IGNORE, dtype=np.int64)
+    labels[chosen] = row.input_ids[chosen]
+    places = np.full(len(row), NO_PLACE, dtype=np.int64)
+    places[chosen] = row.places[chosen]
+    return {"labels": labels, LABEL_PLACES: places}
 
 
 def choose_units(

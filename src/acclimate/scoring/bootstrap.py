@@ -6,6 +6,7 @@ of the mean loss per target, so that documents weigh by their targets. The inter
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,19 +20,23 @@ _CHUNK = 4_000_000
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference (after - before) of the loss per target, in nats, and the bounds of its 95 % interval."""
+    """Mean difference (after - before) of the loss per target (nats) or of the bits per byte, and the bounds of its
+    95 % interval."""
 
     mean: float
     low: float
     high: float
 
 
-def paired_difference(before: UnitScores, after: UnitScores, *, resamples: int = 10_000, seed: int = 0) -> Difference:
+def paired_difference(
+    before: UnitScores, after: UnitScores, *, resamples: int = 10_000, seed: int = 0, per_byte: bool = False
+) -> Difference:
     """The difference between two models scored on the same targets.
 
     Args:
         before, after: scores by unit, in the same order, with the same counts.
         resamples: how many times the units are drawn.
+        per_byte: of the bits per byte of text, instead of the nats per target.
 
     Raises:
         ValueError: the scores are not of the same targets, or there are none.
@@ -41,9 +46,12 @@ def paired_difference(before: UnitScores, after: UnitScores, *, resamples: int =
     if before.num_targets == 0:
         raise ValueError("there are no targets to compare the models on")
     differences = after.losses - before.losses
-    means = _resampled_means(differences, before.counts, resamples, seed)
+    counts = before.counts
+    if per_byte:
+        differences, counts = differences / math.log(2), before.num_bytes
+    means = _resampled_means(differences, counts, resamples, seed)
     low, high = np.percentile(means, [2.5, 97.5])
-    return Difference(float(differences.sum() / before.counts.sum()), float(low), float(high))
+    return Difference(float(differences.sum() / counts.sum()), float(low), float(high))
 
 
 def _resampled_means(
@@ -56,5 +64,7 @@ def _resampled_means(
     means = []
     for start in range(0, resamples, per_chunk):
         draws = rng.integers(num_units, size=(min(per_chunk, resamples - start), num_units))
-        means.append(sums[draws].sum(axis=1) / counts[draws].sum(axis=1))
+        # A draw without any target, as of units that have none in this part, says nothing.
+        totals = counts[draws].sum(axis=1)
+        means.append((sums[draws].sum(axis=1) / np.maximum(totals, 1e-300))[totals > 0])
     return np.concatenate(means)

@@ -8,19 +8,23 @@ this package, or of a library, asks what the first one asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from acclimate.artifacts import fingerprint, staged_folder, whole_manifest, write_manifest
-from acclimate.objectives.base import Fields, Objective
+from acclimate.objectives.base import LABEL_PLACES, Fields, Objective
+from acclimate.objectives.rows import NO_PLACE
 from acclimate.randomness import Purpose, generator
+from acclimate.tokens.packing import Plan
 from acclimate.tokens.store import Isolate, TokenStore
 
 MASK_SEED = 0
 KIND = "held-out examples"
+# The field that says how many bytes of text each label stands for.
+LABEL_BYTES = "label_bytes"
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,13 @@ class HeldOut:
     """Examples to score a model on.
 
     Attributes:
-        examples: corrupted rows, as the objective makes them.
+        examples: corrupted rows, as the objective makes them, and `label_bytes`.
         units: for each example, the unit that each of its segments belongs to ([segments] int64). A unit is what the
             bootstrap draws: a document; for files read by line, a held-out block of lines.
         num_units: how many units the text has.
         num_tokens: tokens in the examples, frames included.
         fingerprint: of what made them.
+        settled: for each example the fields that depend on a model and are the same for all (`Objective.settle`).
     """
 
     examples: tuple[Fields, ...]
@@ -41,9 +46,13 @@ class HeldOut:
     num_units: int
     num_tokens: int
     fingerprint: str
+    settled: tuple[Fields, ...] = field(default=())
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def with_settled(self, settled: tuple[Fields, ...]) -> HeldOut:
+        return replace(self, settled=settled)
 
 
 def make_held_out(
@@ -51,8 +60,8 @@ def make_held_out(
 ) -> HeldOut:
     """Cut a store into rows, choose some at random where there are more than `max_tokens`, and mask them."""
     plan = objective.plan(store, isolate=isolate, packed=packed)
-    rows = _sample_rows(plan.rows, plan.pieces, plan.frame_length, max_tokens)
-    examples = tuple(objective.example(store, plan, int(row)) for row in rows)
+    rows = _sample_rows(objective.row_lengths(plan, 0), max_tokens)
+    examples = tuple(_example(objective, store, plan, int(row)) for row in rows)
     group_starts = store.groups[:, 0]
     units = tuple(np.searchsorted(group_starts, plan.row(int(row))[:, 0], side="right") - 1 for row in rows)
     return HeldOut(
@@ -62,6 +71,14 @@ def make_held_out(
         num_tokens=sum(len(example["input_ids"]) for example in examples),
         fingerprint=held_out_fingerprint(objective, store, isolate=isolate, packed=packed, max_tokens=max_tokens),
     )
+
+
+def _example(objective: Objective, store: TokenStore, plan: Plan, row: int) -> Fields:
+    """The fields that the model needs, and how many bytes each label stands for."""
+    fields = objective.example(store, plan, row)
+    places = fields[LABEL_PLACES]
+    num_bytes = np.where(places == NO_PLACE, 0, store.num_bytes[np.maximum(places, 0)])
+    return {**{name: fields[name] for name in objective.padding()}, LABEL_BYTES: num_bytes}
 
 
 def held_out_fingerprint(
@@ -82,16 +99,12 @@ def held_out_fingerprint(
     )
 
 
-def _sample_rows(
-    rows: NDArray[np.int64], pieces: NDArray[np.int64], frame_length: int, max_tokens: int | None
-) -> NDArray[np.int64]:
-    num_rows = len(rows) - 1
+def _sample_rows(row_lengths: NDArray[np.int64], max_tokens: int | None) -> NDArray[np.int64]:
+    num_rows = len(row_lengths)
     if max_tokens is None or num_rows == 0:
         return np.arange(num_rows)
-    sums = np.concatenate([[0], np.cumsum(pieces[:, 1] - pieces[:, 0] + frame_length)])
-    row_tokens = sums[rows[1:]] - sums[rows[:-1]]
     order = generator(MASK_SEED, Purpose.SAMPLES).permutation(num_rows)
-    within = np.cumsum(row_tokens[order]) <= max_tokens
+    within = np.cumsum(row_lengths[order]) <= max_tokens
     within[0] = True
     return np.sort(order[within])
 

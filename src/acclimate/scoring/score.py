@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +11,31 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from acclimate.objectives.base import Objective
+from acclimate.objectives.base import Batch, Objective, Part, TargetScores, pad
 from acclimate.progress import Listener, Progress, Silent
-from acclimate.scoring.held_out import HeldOut
+from acclimate.scoring.held_out import LABEL_BYTES, HeldOut
 
 
 @dataclass(frozen=True)
 class UnitScores:
-    """Sums over the targets of each unit, for one part of an objective; each array is [units], float64.
+    """Sums over the targets of each unit, for one part of an objective; arrays are [units], float64.
 
     A unit is a document, or whatever else the bootstrap draws.
+
+    Attributes:
+        part: which part of the objective.
+        losses, correct, counts: sums of losses (nats) and of right answers, and the number of targets.
+        num_bytes: UTF-8 bytes of text that the targets stand for; 0 where they are not text.
+        class_correct, class_counts: [classes] over all units, by what was to be said; empty where targets are tokens.
     """
 
+    part: Part
     losses: NDArray[np.float64]
     correct: NDArray[np.float64]
     counts: NDArray[np.float64]
+    num_bytes: NDArray[np.float64]
+    class_correct: NDArray[np.float64]
+    class_counts: NDArray[np.float64]
 
     @property
     def num_targets(self) -> int:
@@ -43,6 +54,33 @@ class UnitScores:
     @property
     def perplexity(self) -> float:
         return math.exp(min(self.loss, 700.0))
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        """Bits to write down the targets, per byte of their text; None where they are not text."""
+        total = float(self.num_bytes.sum())
+        return float(self.losses.sum()) / math.log(2) / total if total else None
+
+    def measures(self) -> dict[str, float]:
+        """The measures that fit this part, by name."""
+        found = {"loss": self.loss, "accuracy": self.accuracy}
+        if not self.part.classes:
+            found["perplexity"] = self.perplexity
+        if self.part.bits_per_byte and self.bits_per_byte is not None:
+            found["bits_per_byte"] = self.bits_per_byte
+        for name, correct, count in zip(self.part.classes, self.class_correct, self.class_counts, strict=True):
+            if count:
+                found[f"accuracy_{name.replace(' ', '_')}"] = float(correct / count)
+        return found
+
+
+def named_measures(scores: Sequence[UnitScores]) -> dict[str, float]:
+    """The measures of all parts in one mapping: those of the first under their own names, the others' prefixed."""
+    named: dict[str, float] = {}
+    for number, part in enumerate(scores):
+        prefix = f"{part.part.name}_" if number else ""
+        named |= {f"{prefix}{name}": value for name, value in part.measures().items()}
+    return named
 
 
 def score(
@@ -63,24 +101,74 @@ def score(
         by_row: take each row as a unit instead of each document.
     """
     listener = listener or Silent()
-    device = next(model.parameters()).device
     num_units = len(held_out) if by_row else int(max((units.max() for units in held_out.units), default=-1)) + 1
-    sums = np.zeros((len(objective.parts), 3, num_units))
+    sums = [_Sums(part, num_units) for part in objective.parts]
     model.eval()
     with torch.inference_mode():
         for start in range(0, len(held_out), batch_size):
             indices = range(start, min(start + batch_size, len(held_out)))
-            batch = objective.collate([held_out.examples[index] for index in indices])
-            batch = {name: values.to(device) for name, values in batch.items()}
-            for part, targets in enumerate(objective.scores(model, batch)):
+            batch = make_batch(objective, held_out, indices, next(model.parameters()).device)
+            num_bytes = pad([held_out.examples[index][LABEL_BYTES] for index in indices], 0).numpy()
+            for part, targets in zip(sums, objective.scores(model, batch), strict=True):
                 rows, segments = targets.rows.tolist(), targets.segments.tolist()
                 if by_row:
                     units = [start + row for row in rows]
                 else:
                     units = [held_out.units[start + row][segment] for row, segment in zip(rows, segments, strict=True)]
-                np.add.at(sums[part, 0], units, targets.losses.double().cpu().numpy())
-                np.add.at(sums[part, 1], units, targets.correct.double().cpu().numpy())
-                np.add.at(sums[part, 2], units, 1.0)
+                part.add(targets, np.array(units, dtype=np.int64), num_bytes)
             listener.progress(Progress(stage, indices[-1] + 1, len(held_out), "row"))
-    present = sums[:, 2].sum(axis=0) > 0
-    return tuple(UnitScores(*part[:, present]) for part in sums)
+    # A unit without targets in any part, such as a document of which no row was sampled, is none.
+    present = np.sum([part.unit_sums[2] for part in sums], axis=0) > 0
+    return tuple(part.scores(present) for part in sums)
+
+
+def make_batch(objective: Objective, held_out: HeldOut, indices: Sequence[int], device: torch.device) -> Batch:
+    """Some held-out examples as a batch, with what was settled for them."""
+    batch = objective.collate([held_out.examples[index] for index in indices])
+    if held_out.settled:
+        settled = [held_out.settled[index] for index in indices]
+        batch |= {name: pad([fields[name] for fields in settled], 0) for name in settled[0]}
+    return {name: values.to(device) for name, values in batch.items()}
+
+
+def settle(model: Any, objective: Objective, held_out: HeldOut, *, batch_size: int) -> HeldOut:
+    """The held-out examples with what depends on a model, such as a generator's replacements, so that every model that
+    is scored on them meets the same."""
+    model.eval()
+    settled = []
+    with torch.inference_mode():
+        for start in range(0, len(held_out), batch_size):
+            indices = range(start, min(start + batch_size, len(held_out)))
+            batch = make_batch(objective, held_out, indices, next(model.parameters()).device)
+            fields = {name: values.cpu().numpy() for name, values in objective.settle(model, batch).items()}
+            if not fields:
+                return held_out
+            lengths = [len(held_out.examples[index]["input_ids"]) for index in indices]
+            settled += [
+                {name: values[row, :length] for name, values in fields.items()} for row, length in enumerate(lengths)
+            ]
+    return held_out.with_settled(tuple(settled))
+
+
+class _Sums:
+    """The sums of one part while batches come in."""
+
+    def __init__(self, part: Part, num_units: int) -> None:
+        self.part = part
+        self.unit_sums = np.zeros((4, num_units))  # losses, correct, counts, bytes
+        self.class_sums = np.zeros((2, len(part.classes)))  # correct, counts
+
+    def add(self, targets: TargetScores, units: NDArray[np.int64], num_bytes: NDArray[np.int64]) -> None:
+        correct = targets.correct.double().cpu().numpy()
+        np.add.at(self.unit_sums[0], units, targets.losses.double().cpu().numpy())
+        np.add.at(self.unit_sums[1], units, correct)
+        np.add.at(self.unit_sums[2], units, 1.0)
+        if self.part.classes:
+            classes = targets.labels.cpu().numpy()
+            np.add.at(self.class_sums[0], classes, correct)
+            np.add.at(self.class_sums[1], classes, 1.0)
+        else:
+            np.add.at(self.unit_sums[3], units, num_bytes[targets.rows.cpu().numpy(), targets.columns.cpu().numpy()])
+
+    def scores(self, present: NDArray[np.bool_]) -> UnitScores:
+        return UnitScores(self.part, *self.unit_sums[:, present], *self.class_sums)

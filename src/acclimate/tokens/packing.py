@@ -65,6 +65,13 @@ class Plan:
         """The tokens of all pieces, without frames."""
         return int((self.pieces[:, 1] - self.pieces[:, 0]).sum())
 
+    @property
+    def row_lengths(self) -> IntArray:
+        """[R] the tokens in each row, frames included."""
+        sums = np.concatenate([[0], np.cumsum(self.pieces[:, 1] - self.pieces[:, 0] + self.frame_length)])
+        lengths: IntArray = sums[self.rows[1:]] - sums[self.rows[:-1]]
+        return lengths
+
     def padding_share(self) -> float:
         """The share of all places in rows that neither a token nor a frame takes; 0 for a plan without rows."""
         places = len(self) * self.row_length

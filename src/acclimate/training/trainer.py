@@ -17,6 +17,7 @@ import itertools
 import math
 import shutil
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,17 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import TrainOutput, rotate_checkpoints
 
 from acclimate.errors import writing_to
+from acclimate.models.adapters import is_adapted
+from acclimate.models.generators import GeneratorAndDiscriminator
 from acclimate.objectives.base import Batch, Objective
 from acclimate.randomness import Purpose
 from acclimate.training.checkpoints import put_in_place, staging_folder
-from acclimate.training.stream import ExampleDataset, StreamSampler, TokenCounter
+from acclimate.training.stream import ExampleDataset, Order, StreamSampler, TokenCounter
 
 EvaluateHeldOut = Callable[[PreTrainedModel], dict[str, float]]
 
@@ -49,9 +53,9 @@ def global_batch_size(args: TrainingArguments) -> int:
     return examples
 
 
-def steps_for_epochs(num_rows: int, args: TrainingArguments) -> int:
+def steps_for_epochs(order: Order, args: TrainingArguments) -> int:
     """Optimizer steps for `num_train_epochs`; the last batch runs on into the next epoch where it has to."""
-    examples: float = num_rows * args.num_train_epochs
+    examples = order.epoch_length * Fraction(args.num_train_epochs)
     return max(1, math.ceil(examples / global_batch_size(args)))
 
 
@@ -84,11 +88,12 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         """
         self.objective: Objective = dataset.objective
         self._evaluate_held_out = evaluate_held_out
-        self._token_counter = TokenCounter(dataset.plan, args.seed)
+        self.order = Order.of(dataset, args.seed)
+        self._token_counter = TokenCounter(dataset, args.seed)
         self._micro_step = 0
         self._saving = False
         if args.max_steps <= 0:
-            args.max_steps = steps_for_epochs(len(dataset), args)
+            args.max_steps = steps_for_epochs(self.order, args)
         super().__init__(
             model=model,
             args=args,
@@ -99,17 +104,21 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)
-        self.num_rows = len(dataset)
 
     # ---- order -------------------------------------------------------------------------------------------------
 
     def _get_train_sampler(self, train_dataset: Any = None) -> StreamSampler:
-        return StreamSampler(self.num_rows, global_batch_size(self.args), self.args.seed)
+        return StreamSampler(self.order, global_batch_size(self.args))
+
+    @property
+    def examples_seen(self) -> int:
+        """Examples trained on so far, replayed ones included."""
+        return int(self.state.global_step) * global_batch_size(self.args)
 
     @property
     def tokens_seen(self) -> int:
-        """Tokens trained on so far, padding not counted."""
-        return self._token_counter.upto(self.state.global_step * global_batch_size(self.args))
+        """Tokens trained on so far, replayed ones included, padding not."""
+        return self._token_counter.upto(self.examples_seen)
 
     # ---- loss --------------------------------------------------------------------------------------------------
 
@@ -164,7 +173,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         # The Trainer's epochs are rounded up to whole batches; ours are passes over the rows.
-        self.state.epoch = self.state.global_step * global_batch_size(self.args) / self.num_rows
+        self.state.epoch = self.order.documents_before(self.examples_seen) / self.order.num_rows
         logs["tokens_seen"] = self.tokens_seen
         super().log(logs, start_time)
 
@@ -209,6 +218,34 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
                 )
             self.accelerator.wait_for_everyone()
 
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        model = self.accelerator.unwrap_model(self.model)
+        if not isinstance(model, GeneratorAndDiscriminator):
+            super()._save(output_dir, state_dict)
+        if not self.args.should_save:
+            return
+        folder = Path(output_dir or self.args.output_dir)
+        if isinstance(model, GeneratorAndDiscriminator):
+            # The stock Trainer would put the weights of both into one file, which no class of transformers reads.
+            model.save_pretrained(folder)
+            self.processing_class.save_pretrained(folder)
+            torch.save(self.args, folder / TRAINING_ARGS_NAME)
+        elif is_adapted(model):
+            # So that the folder says what model it is an adapter of, as any checkpoint does.
+            model.get_base_model().config.save_pretrained(folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if isinstance(self.model, GeneratorAndDiscriminator):
+            self.model.load_weights(resume_from_checkpoint)
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_best_model(self) -> None:
+        if isinstance(self.model, GeneratorAndDiscriminator):
+            self.model.load_weights(self.state.best_model_checkpoint)
+        else:
+            super()._load_best_model()
+
     def take_finished(self, checkpoint: Path) -> TrainOutput:
         """Take over a checkpoint of the last step, instead of training: the run was cut off while it was finishing.
 
@@ -236,9 +273,11 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         session_tokens = self.tokens_seen - self._token_counter.upto(
             self._initial_global_step * global_batch_size(self.args)
         )
+        replayed = self._token_counter.replayed_upto(self.examples_seen)
         return {
             "global_step": output.global_step,
             **metrics,
             "tokens_seen": self.tokens_seen,
+            **({"replayed_tokens_seen": replayed} if replayed else {}),
             "train_tokens_per_second": session_tokens / runtime if runtime else 0.0,
         }

@@ -1,0 +1,128 @@
+"""Causal language modeling: predict the next token (GPT, Radford et al. 2018).
+
+A text is framed as the tokenizer frames one at its beginning (`<s>`, say), and ends with EOS where it ends; where it
+goes on in another row there is no EOS, since the text does not end there. The texts of a row are kept apart by
+attention and positions. Without a BOS the first token of a piece is read and not predicted.
+
+EOS is predicted, so that a model learns where texts end; so are the line breaks that join the lines of a file.
+Rejected: the stream cut every `max_length` tokens with attention across documents, as `run_clm.py` has it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acclimate.errors import ModelError
+from acclimate.objectives.base import (
+    IGNORE,
+    INPUT_PLACES,
+    LABEL_PLACES,
+    PADDING_SEGMENT,
+    Batch,
+    Fields,
+    Objective,
+    Part,
+    TargetScores,
+    model_inputs,
+    token_scores,
+)
+from acclimate.objectives.rows import NO_PLACE, Row, read_row
+from acclimate.objectives.vocabulary import Vocabulary
+from acclimate.recipe import Section
+from acclimate.tokens.packing import Plan, pack
+from acclimate.tokens.store import JOINT, Isolate, TokenStore
+from acclimate.tokens.tokenizers import Frame
+
+
+class CausalLanguageModelingSettings(Section):
+    """Options of `objective: {name: clm}`: there are none."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EndedPlan(Plan):
+    """A plan whose texts end with a place for EOS.
+
+    Attributes:
+        ends: places in the token stream, ascending, that are EOS whatever stands there.
+    """
+
+    ends: NDArray[np.int64]
+
+
+class CausalLanguageModeling(Objective):
+    """Predict each token from those before it. See the module's text for the rule."""
+
+    name = "clm"
+    summary = "each token predicted from those before it"
+    paper = "Radford et al. 2018 (GPT)"
+    Settings = CausalLanguageModelingSettings
+    families = ("decoder",)
+    head = "causal-lm"
+    needs = ("pad", "eos")
+    parts = (Part("clm", bits_per_byte=True),)
+
+    def __init__(self, settings: Section, vocabulary: Vocabulary, *, max_length: int, seed: int) -> None:
+        super().__init__(settings, vocabulary, max_length=max_length, seed=seed)
+        if vocabulary.eos_id is None:
+            raise ModelError(
+                "`clm` ends texts with EOS, and this tokenizer has none; give the tokenizer an `eos_token`"
+            )
+        self._frame = Frame(vocabulary.frame.prefix, ())
+
+    def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
+        spans, ends = ended_spans(store, isolate)
+        plan = pack(spans, store.flags, row_length=self.max_length, frame_length=len(self._frame), packed=packed)
+        return EndedPlan(plan.rows, plan.pieces, plan.row_length, plan.frame_length, ends)
+
+    def example(self, store: TokenStore, plan: Plan, key: int) -> Fields:
+        row = read_row(store, plan.row(key % len(plan)), self.vocabulary, self._frame)
+        assert isinstance(plan, EndedPlan)
+        return self.corrupt(end_texts(row, plan.ends, self.vocabulary), self.rng(key))
+
+    def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
+        targets = (row.places != NO_PLACE) & (row.position_ids > 0)
+        return {
+            "input_ids": row.input_ids,
+            "labels": np.where(targets, row.input_ids, IGNORE),
+            "segment_ids": row.segment_ids,
+            "position_ids": row.position_ids,
+            INPUT_PLACES: row.places,
+            LABEL_PLACES: np.where(targets, row.places, NO_PLACE),
+        }
+
+    def padding(self) -> Mapping[str, int]:
+        return {
+            "input_ids": self.vocabulary.pad_id or 0,
+            "labels": IGNORE,
+            "segment_ids": PADDING_SEGMENT,
+            "position_ids": 0,
+        }
+
+    def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
+        return (token_scores(model(**model_inputs(batch)).logits, batch, shift=1),)
+
+
+def ended_spans(store: TokenStore, isolate: Isolate) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The stretches of a store with one joint token more behind each, and the places of these, which become EOS.
+
+    With `isolate: none` texts are joined already, by EOS where the tokenizer has one.
+    """
+    spans = store.spans(isolate)
+    if isolate == "none" or len(spans) == 0:
+        return spans, np.empty(0, dtype=np.int64)
+    ends = spans[:, 1]
+    has_joint = ends < len(store)
+    has_joint[has_joint] = (store.flags[ends[has_joint]] & JOINT) != 0
+    return np.stack([spans[:, 0], ends + has_joint], axis=1), ends[has_joint]
+
+
+def end_texts(row: Row, ends: NDArray[np.int64], vocabulary: Vocabulary) -> Row:
+    """The row with EOS at those of its places that are in `ends`."""
+    assert vocabulary.eos_id is not None
+    is_end = np.isin(row.places, ends)
+    return dataclasses.replace(row, input_ids=np.where(is_end, vocabulary.eos_id, row.input_ids))

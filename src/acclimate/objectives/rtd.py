@@ -1,0 +1,142 @@
+"""Replaced-token detection (ELECTRA, Clark et al. 2020, arXiv:2003.10555).
+
+A generator learns masked language modeling at 15 %, every chosen token masked. A sample of what it says (from its
+softmax, without gradient) takes each masked token's place, and the discriminator says of every token of a text, its
+frame included, whether it was replaced; a sample that equals the original counts as original. The loss is the
+generator's plus 50 times the discriminator's. The discriminator is the run's model.
+
+Samples are drawn by the inverse of the cumulated softmax at one stored uniform number per masked token, so that they
+are a function of the seed, the example and the generator's weights alone. Special tokens are never drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+
+from acclimate.objectives.base import IGNORE, PADDING_SEGMENT, Batch, Fields, Part, TargetScores, model_inputs
+from acclimate.objectives.base import token_scores as scores_of_tokens
+from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModelingSettings
+from acclimate.objectives.rows import Row
+from acclimate.objectives.vocabulary import Vocabulary
+from acclimate.recipe import Section
+
+# Uniform draws are kept as integers below this; float32 tells them apart.
+_DRAWS = 1 << 24
+ORIGINAL, REPLACED = 0, 1
+
+
+class ReplacedTokenDetectionSettings(Section):
+    """Options of `objective: {name: rtd}`.
+
+    Attributes:
+        mlm_probability: share of the tokens that the generator is asked for.
+        unit: what is masked together: "token", "word" or "span".
+        generator: a hub id or folder of a masked language model with the same vocabulary; or a configuration, such as
+            `{hidden_size: 64}`, for a new one. Default: for `…-discriminator` the `…-generator` beside it; for a run of
+            `rtd` the one that was saved with it; otherwise a new small one.
+        discriminator_weight: of the discriminator's mean loss, beside the generator's.
+    """
+
+    mlm_probability: float = Field(0.15, gt=0, lt=1)
+    unit: Literal["token", "word", "span"] = "token"
+    generator: str | dict[str, Any] | None = None
+    discriminator_weight: float = Field(50.0, gt=0)
+
+
+class ReplacedTokenDetection(MaskedLanguageModeling):
+    """Tell replaced tokens from original ones. See the module's text for the rule."""
+
+    name = "rtd"
+    summary = "tokens replaced by a small generator, told from original ones"
+    paper = "Clark et al. 2020 (ELECTRA, arXiv:2003.10555)"
+    Settings = ReplacedTokenDetectionSettings
+    head = "replaced-token-detection"
+    parts = (Part("generator"), Part("discriminator", 50.0, classes=("original", "replaced")))
+
+    settings: ReplacedTokenDetectionSettings
+
+    def __init__(self, settings: Section, vocabulary: Vocabulary, *, max_length: int, seed: int) -> None:
+        super().__init__(settings, vocabulary, max_length=max_length, seed=seed)
+        self._special = torch.from_numpy(vocabulary.special)
+
+    def masking_settings(self, settings: Section) -> MaskedLanguageModelingSettings:
+        assert isinstance(settings, ReplacedTokenDetectionSettings)
+        return MaskedLanguageModelingSettings(
+            mlm_probability=settings.mlm_probability, unit=settings.unit, mask_replace_prob=1, random_replace_prob=0
+        )
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        return 1.0, self.settings.discriminator_weight
+
+    def head_options(self) -> Mapping[str, Any]:
+        return {"generator": self.settings.generator}
+
+    def padding(self) -> Mapping[str, int]:
+        return {**super().padding(), "draws": 0}
+
+    def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
+        fields = super().corrupt(row, rng)
+        draws = rng.integers(_DRAWS, size=len(row))
+        return {**fields, "draws": np.where(fields["labels"] == IGNORE, 0, draws)}
+
+    def counts(self, batch: Batch) -> torch.Tensor:
+        masked = batch["labels"].ne(IGNORE).sum()
+        real = batch["segment_ids"].ne(PADDING_SEGMENT).sum()
+        return torch.stack([masked, real]).double()
+
+    def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
+        generator_logits_BLV, discriminator_logits_BL, ids_BL = model(
+            model_inputs(batch), lambda logits_BLV: self._replaced_ids(logits_BLV, batch)
+        )
+        return scores_of_tokens(generator_logits_BLV, batch), _verdicts(discriminator_logits_BL, ids_BL, batch)
+
+    def settle(self, model: Any, batch: Batch) -> Mapping[str, torch.Tensor]:
+        """What the model's own generator puts in, so that another discriminator can be asked about the same."""
+        return {"replaced_ids": model(model_inputs(batch), lambda logits: self._replaced_ids(logits, batch))[2]}
+
+    def _replaced_ids(self, logits_BLV: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """[B, L] the original ids, with the generator's samples at the masked positions."""
+        if "replaced_ids" in batch:
+            return batch["replaced_ids"]
+        ids_BL = _original_ids(batch)
+        rows_N, columns_N = batch["labels"].ne(IGNORE).nonzero(as_tuple=True)
+        logits_NV = logits_BLV[rows_N, columns_N].detach().float()
+        # Ids past the tokenizer's are rows of the embedding that stand for no token.
+        logits_NV[:, len(self._special) :] = -torch.inf
+        logits_NV[:, : len(self._special)].masked_fill_(self._special.to(logits_NV.device), -torch.inf)
+        uniform_N = (batch["draws"][rows_N, columns_N].float() + 0.5) / _DRAWS
+        ids_BL[rows_N, columns_N] = sample(logits_NV, uniform_N)
+        return ids_BL
+
+
+def sample(logits_NV: torch.Tensor, uniform_N: torch.Tensor) -> torch.Tensor:
+    """[N] ids drawn from each softmax by the inverse of its cumulated sum at a number in (0, 1)."""
+    cumulated_NV = logits_NV.softmax(-1).cumsum(-1)
+    thresholds_N = uniform_N * cumulated_NV[:, -1]
+    drawn_N1 = torch.searchsorted(cumulated_NV, thresholds_N[:, None])
+    return drawn_N1[:, 0].clamp(max=logits_NV.shape[1] - 1)
+
+
+def _original_ids(batch: Batch) -> torch.Tensor:
+    return torch.where(batch["labels"].ne(IGNORE), batch["labels"], batch["input_ids"])
+
+
+def _verdicts(logits_BL: torch.Tensor, ids_BL: torch.Tensor, batch: Batch) -> TargetScores:
+    rows_N, columns_N = batch["segment_ids"].ne(PADDING_SEGMENT).nonzero(as_tuple=True)
+    replaced_N = ids_BL.ne(_original_ids(batch))[rows_N, columns_N]
+    logits_N = logits_BL[rows_N, columns_N].float()
+    return TargetScores(
+        losses=F.binary_cross_entropy_with_logits(logits_N, replaced_N.float(), reduction="none"),
+        correct=logits_N.gt(0).eq(replaced_N),
+        labels=replaced_N.long(),
+        rows=rows_N,
+        columns=columns_N,
+        segments=batch["segment_ids"][rows_N, columns_N],
+    )

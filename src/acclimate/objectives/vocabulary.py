@@ -1,0 +1,59 @@
+"""What an objective must know of a tokenizer and of the model's start token: plain data that travels to workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from acclimate.tokens.added import sentinel_ids
+from acclimate.tokens.tokenizers import Frame, text_frame
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What an objective must know of a tokenizer.
+
+    Attributes:
+        size: number of ids.
+        special: [size] bool; control tokens, which are never chosen, predicted or produced.
+        regular_ids: the ids that are not special.
+        pad_id, mask_id, eos_id, sep_id: None where the tokenizer has none.
+        frame: what the tokenizer puts before and after one text.
+        sentinels: ids of T5's sentinels, the first one first; empty where there are none.
+        decoder_start_id: what a decoder's input begins with in an encoder-decoder; None for other models.
+    """
+
+    size: int
+    special: NDArray[np.bool_]
+    regular_ids: NDArray[np.int64]
+    pad_id: int | None
+    mask_id: int | None
+    frame: Frame
+    eos_id: int | None = None
+    sep_id: int | None = None
+    sentinels: tuple[int, ...] = ()
+    decoder_start_id: int | None = None
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase, *, decoder_start_id: int | None = None) -> Vocabulary:
+        size = len(tokenizer)
+        special = np.zeros(size, dtype=bool)
+        special[[i for i in tokenizer.all_special_ids if i < size]] = True
+        special[[i for i, token in tokenizer.added_tokens_decoder.items() if token.special]] = True
+        sentinels = sentinel_ids(tokenizer)
+        special[list(sentinels)] = True
+        return cls(
+            size=size,
+            special=special,
+            regular_ids=np.flatnonzero(~special),
+            pad_id=tokenizer.pad_token_id,
+            mask_id=tokenizer.mask_token_id,
+            frame=text_frame(tokenizer),
+            eos_id=tokenizer.eos_token_id,
+            sep_id=tokenizer.sep_token_id,
+            sentinels=sentinels,
+            decoder_start_id=decoder_start_id,
+        )
