@@ -27,7 +27,9 @@ from acclimate.jobs.recipes import (
     Recipe,
     parse_overrides,
 )
-from acclimate.models.settings import ModelSettings
+from acclimate.jobs.replay import ReplaySettings
+from acclimate.models.heads import HEADS
+from acclimate.models.settings import AdapterSettings, ModelSettings
 from acclimate.objectives import OBJECTIVES
 from acclimate.recipe import Section
 from acclimate.tokens.settings import TokenizerSettings
@@ -62,6 +64,13 @@ def in_code(text: str) -> list[str]:
 
 # ---- settings -------------------------------------------------------------------------------------------------------
 
+# The options of objectives, each class once; `clm` has none.
+_OPTIONS = [
+    settings
+    for settings in dict.fromkeys(objective.Settings for objective in OBJECTIVES.values())
+    if settings.model_fields
+]
+
 # Each section of a recipe, and where its table is: the heading, and which of the tables below it.
 SECTIONS: list[tuple[type[Section], str, int]] = [
     (Recipe, "## The top of a recipe", 0),
@@ -70,7 +79,8 @@ SECTIONS: list[tuple[type[Section], str, int]] = [
     (CorpusSettings, "## `corpus`", 0),
     (SourceSettings, "### `corpus.sources`", 0),
     (ObjectiveSection, "## `objective`", 0),
-    *((objective.Settings, "## `objective`", place) for place, objective in enumerate(OBJECTIVES.values(), start=1)),
+    *((settings, "## `objective`", place) for place, settings in enumerate(_OPTIONS, start=1)),
+    (AdapterSettings, "## `adapter`", 0),
     (EvaluationSettings, "## `evaluation`", 0),
 ]
 
@@ -85,7 +95,13 @@ def all_sections(section: type[Section] = Section) -> Iterator[type[Section]]:
 def test_every_section_has_a_table() -> None:
     documented = {section for section, _, _ in SECTIONS}
     # General text has the keys of a corpus, which the page says in words.
-    assert {section.__name__ for section in set(all_sections()) - documented} == {"GeneralSettings"}
+    undocumented = {section.__name__ for section in set(all_sections()) - documented if section.model_fields}
+    assert undocumented == {"GeneralSettings", "ReplaySettings"}
+    (replay,) = tables(part(RECIPES_PAGE, "## `replay`"))
+    assert [row[0].strip("`") for row in replay] == sorted(
+        ReplaySettings.model_fields.keys() - CorpusSettings.model_fields
+    )
+    assert "It has the keys of [`corpus`](#corpus), with a `held_out` of `0.0`" in RECIPES_PAGE
     assert "`evaluation.general` has the keys of [`corpus`](#corpus), with a `held_out` of `0.5`" in RECIPES_PAGE
 
 
@@ -140,7 +156,7 @@ def test_every_objective_has_its_row() -> None:
     assert [row[0] for row in rows] == [f"`{name}`" for name in OBJECTIVES]
     for row, objective in zip(rows, OBJECTIVES.values(), strict=True):
         assert len(row) == 6 and all(row)
-        assert objective.auto_class in row[2] and all(family in row[2] for family in objective.families)
+        assert HEADS[objective.head] in row[2] and all(family in row[2] for family in objective.families)
         for identifier in re.findall(r"arXiv:([\d.]+\d)", objective.paper):
             assert identifier in row[5]
 

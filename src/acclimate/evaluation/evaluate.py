@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from acclimate.corpus import Corpus, open_corpus
-from acclimate.errors import AcclimateError, CheckpointError, ModelError
+from acclimate.errors import AcclimateError, CheckpointError, DataError, ModelError
 from acclimate.evaluation.general import general_corpus
 from acclimate.evaluation.settings import EvaluationSettings, GeneralSettings
 from acclimate.models.loading import load_model, packs, prepare_for_packs, weight_digests
@@ -220,14 +220,18 @@ def _texts(run: RunFolder, settings: EvaluationSettings, listener: Listener) -> 
                 "figure for it"
             )
             continue
-        sets[name] = stored_held_out(
-            run.path / "evaluation" / f"{name}-examples",
-            objective,
-            store,
-            isolate=recipe["isolate"],
-            packed=run.manifest["tokens"]["packed"],
-            max_tokens=settings.max_tokens,
-        )
+        try:
+            sets[name] = stored_held_out(
+                run.path / "evaluation" / f"{name}-examples",
+                objective,
+                store,
+                isolate=recipe["isolate"],
+                packed=run.manifest["tokens"]["packed"],
+                max_tokens=settings.max_tokens,
+            )
+        except DataError as error:
+            # What is held out may lack what the whole corpus has, such as a second document.
+            notes.append(f"{name}: what is held out of {corpus.folder} cannot be scored: {error}")
     return _Texts(objective, tokenizer, sets, tuple(notes))
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,9 +38,27 @@ def add_adapter(model: torch.nn.Module, settings: AdapterSettings, head: str, *,
     options = settings.model_dump(exclude={"type"})
     torch.manual_seed(seed)
     try:
-        return get_peft_model(model, LoraConfig(task_type=_TASKS.get(head), **options))
+        with warnings.catch_warnings():
+            # peft asks models for names that transformers has since given other names.
+            warnings.simplefilter("ignore", FutureWarning)
+            return get_peft_model(model, LoraConfig(task_type=_TASKS.get(head), **options))
     except ValueError as error:
         raise ModelError(f"`adapter` does not fit this model: {error}") from error
+
+
+def adapted_base(name: str) -> tuple[str, str | None] | None:
+    """The model (and its revision) that a folder holds an adapter of; None where it holds none.
+
+    Such a folder has no `config.json`: with one, transformers would look for the whole model's weights beside it.
+    """
+    path = Path(name) / "adapter_config.json"
+    if not path.is_file() or (Path(name) / "config.json").exists():
+        return None
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        return settings["base_model_name_or_path"], settings.get("revision")
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"{path} is no configuration of an adapter: {error}") from error
 
 
 def is_adapted(model: Any) -> bool:

@@ -14,6 +14,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrain
 from acclimate.artifacts import file_digest
 from acclimate.errors import ModelError
 from acclimate.hub import local_files_only, reaching_hub
+from acclimate.models.adapters import adapted_base
 from acclimate.models.attention import can_pack, separate_segments
 from acclimate.models.families import load_config, position_limit
 from acclimate.models.generators import GeneratorAndDiscriminator, generator_beside, new_generator
@@ -41,7 +42,8 @@ class LoadedModel:
 def model_config(settings: ModelSettings, tokenizer: PreTrainedTokenizerBase | None = None) -> PreTrainedConfig:
     """The configuration that `settings` name; for a new model, with the tokenizer's sizes and special tokens."""
     if settings.name is not None:
-        return load_config(settings.name, settings.revision, trust_remote_code=settings.trust_remote_code)
+        base, revision = adapted_base(settings.name) or (settings.name, settings.revision)
+        return load_config(base, revision, trust_remote_code=settings.trust_remote_code)
     assert settings.config is not None
     values: dict[str, Any] = dict(settings.config)
     if tokenizer is not None:

@@ -37,7 +37,6 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_utils import TrainOutput, rotate_checkpoints
 
 from acclimate.errors import writing_to
-from acclimate.models.adapters import is_adapted
 from acclimate.models.generators import GeneratorAndDiscriminator
 from acclimate.objectives.base import Batch, Objective
 from acclimate.randomness import Purpose
@@ -230,9 +229,6 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
             model.save_pretrained(folder)
             self.processing_class.save_pretrained(folder)
             torch.save(self.args, folder / TRAINING_ARGS_NAME)
-        elif is_adapted(model):
-            # So that the folder says what model it is an adapter of, as any checkpoint does.
-            model.get_base_model().config.save_pretrained(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if isinstance(self.model, GeneratorAndDiscriminator):
