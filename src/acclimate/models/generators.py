@@ -35,8 +35,9 @@ class GeneratorAndDiscriminator(torch.nn.Module):
             ModelError: the embeddings of the two have different shapes.
         """
         super().__init__()
-        self.generator = generator
+        # In this order: what is shared goes by the discriminator's name.
         self.discriminator = discriminator
+        self.generator = generator
         self._share_embeddings()
 
     def _share_embeddings(self) -> None:
