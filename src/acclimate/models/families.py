@@ -1,8 +1,9 @@
-"""What a model type is: its family, and how the texts of a packed row are kept apart in it.
+"""What a model type is: its family, its positions, and how the texts of a packed row are kept apart in it.
 
-One table, one row per model type whose way with packs was tried (`tests/models/test_attention.py` holds every row:
-in a pack, no text sees another, and each gives the logits that it gives alone). A model type that is not in the table
-gets one text a row, which is always right and costs padding.
+Two tables, one row per model type that was tried (`tests/models/test_attention.py` holds every row). In a type of
+`PACKING`, no text of a pack sees another, and each gives the logits that it gives alone. A type of `ONE_TEXT_A_ROW`
+mixes neighbouring tokens by its structure; like a type that is in neither table it gets one text a row, which costs
+padding.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 
 from acclimate.errors import ModelError
@@ -26,24 +28,78 @@ Family = Literal["encoder", "decoder", "encoder-decoder"]
 class Packing:
     """How packed rows work in a model type.
 
-    `position_offset` is what the first position of a text counts as: 0, or `pad_token_id + 1` in RoBERTa's line
-    ("pad").
+    Attributes:
+        position_offset: what the first position of a text counts as: a number, or "pad" for `pad_token_id + 1`.
+        positions: how the model learns of positions that begin anew in each text. "argument": by `position_ids`, or it
+            needs none, since all its positions are relative; "embedding": its `embed_positions` count along the row and
+            are replaced; "alibi": Bloom's bias is replaced.
+        mask_argument: of models that build their mask themselves: the module of the base model (or list of modules)
+            that takes it as second argument, [B, L] or [B, L, L]. None: the model asks `transformers` for its mask.
+        unless: settings of the configuration that rule packed rows out where they are set.
     """
 
-    position_offset: Literal["zero", "pad"] = "zero"
+    position_offset: int | Literal["pad"] = 0
+    positions: Literal["argument", "embedding", "alibi"] = "argument"
+    mask_argument: str | None = None
+    unless: tuple[str, ...] = ()
 
 
 PACKING: dict[str, Packing] = {
+    # Encoders
     "albert": Packing(),
     "bert": Packing(),
     "camembert": Packing("pad"),
+    "deberta": Packing(mask_argument="encoder"),
+    "deberta-v2": Packing(mask_argument="encoder", unless=("conv_kernel_size",)),
     "distilbert": Packing(),
     "electra": Packing(),
     "ernie": Packing(),
+    "eurobert": Packing(),
+    "flaubert": Packing(mask_argument="attentions"),
+    "megatron-bert": Packing(),
     "modernbert": Packing(),
+    "mpnet": Packing(2),
     "roberta": Packing("pad"),
+    # Rotary positions of queries and keys are relative; those of values are not.
+    "roformer": Packing(unless=("rotary_value",)),
+    "xlm": Packing(mask_argument="attentions"),
     "xlm-roberta": Packing("pad"),
+    "xlm-roberta-xl": Packing("pad"),
+    # Decoders
+    "bloom": Packing(positions="alibi"),
+    "gemma2": Packing(),
+    "gemma3_text": Packing(),
+    "glm": Packing(),
+    "gpt2": Packing(),
+    "gpt_neox": Packing(),
+    "llama": Packing(),
+    "mistral": Packing(),
+    "opt": Packing(),
+    "phi": Packing(),
+    "phi3": Packing(),
+    "qwen2": Packing(),
+    "qwen3": Packing(),
+    # Encoder-decoders
+    "bart": Packing(positions="embedding"),
+    "mbart": Packing(positions="embedding"),
+    "mt5": Packing(),
+    "pegasus": Packing(positions="embedding"),
+    "t5": Packing(),
+    "umt5": Packing(),
 }
+
+
+# Why texts cannot share a row in these.
+ONE_TEXT_A_ROW: dict[str, str] = {
+    "convbert": "its convolutions reach over the ends of texts",
+    "funnel": "it pools neighbouring tokens",
+    "longt5": "it attends by blocks of the row, and builds its masks itself",
+}
+_SEE_PADDING = frozenset({"convbert", "funnel"})
+
+# Positions are relative, or given by ALiBi: rows may be of any length, whatever the configuration says.
+_UNLIMITED = frozenset({"bloom", "funnel", "longt5", "mt5", "t5", "umt5"})
+_LIMITS = ("max_position_embeddings", "n_positions", "n_ctx")
 
 
 def load_config(name: str, revision: str | None = None, *, trust_remote_code: bool = False) -> PreTrainedConfig:
@@ -66,7 +122,9 @@ def family(config: PreTrainedConfig) -> Family:
     """
     if config.is_encoder_decoder:
         return "encoder-decoder"
-    if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False):
+    # A BERT-like type may be set up as a decoder, and XLM as a causal one.
+    causal = getattr(config, "is_decoder", False) or getattr(config, "causal", False)
+    if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not causal:
         return "encoder"
     if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return "decoder"
@@ -76,21 +134,49 @@ def family(config: PreTrainedConfig) -> Family:
     )
 
 
-def position_limit(config: PreTrainedConfig) -> int | None:
-    """The longest row, in tokens, that a model's positions allow; None where they are not limited."""
-    limit: int | None = getattr(config, "max_position_embeddings", None)
+def model_types_of(family: Family) -> tuple[str, ...]:
+    """The model types of a family that were tried, by name, whether packed or one text a row."""
+    return tuple(sorted(name for name in (*PACKING, *ONE_TEXT_A_ROW) if _usual_family(name) == family))
+
+
+def _usual_family(model_type: str) -> Family:
+    if model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
+        return "encoder-decoder"
+    return "encoder" if model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "decoder"
+
+
+def packs(config: PreTrainedConfig) -> bool:
+    """Whether texts can share a row in models of a configuration."""
     packing = PACKING.get(config.model_type)
-    if limit is not None and packing is not None and packing.position_offset == "pad":
-        # RoBERTa's 514 positions hold rows of 512: the first two are never used.
-        return limit - _pad_offset(config)
-    return limit
+    return packing is not None and not any(getattr(config, name, None) for name in packing.unless)
 
 
-def _pad_offset(config: PreTrainedConfig) -> int:
-    return int(config.pad_token_id or 0) + 1
+def sees_padding(config: PreTrainedConfig) -> bool:
+    """Whether the logits of a text depend on the padding behind it, whatever the mask says.
+
+    So it is in ConvBERT, whose convolutions reach into the padding, and in Funnel, which pools the last token with
+    padding, and cuts it off where a row is not padded. `transformers` computes them so: their logits are exact only in
+    batches of texts of one length, or of one text.
+    """
+    return config.model_type in _SEE_PADDING
+
+
+def position_limit(config: PreTrainedConfig) -> int | None:
+    """The longest row, in tokens, that a model's positions allow; None where they are not limited.
+
+    None for relative positions (T5, Funnel, DeBERTa without position embeddings) and ALiBi (Bloom). Rotary positions
+    have the limit that the model was trained with.
+    """
+    if config.model_type in _UNLIMITED or not getattr(config, "position_biased_input", True):
+        return None
+    limit: int | None = next((value for name in _LIMITS if (value := getattr(config, name, None)) is not None), None)
+    if limit is None or limit <= 0:  # XLNet says -1.
+        return None
+    # RoBERTa's 514 positions hold rows of 512: the first two are never used.
+    return limit - position_offset(config)
 
 
 def position_offset(config: PreTrainedConfig) -> int:
     """What the first position of a text counts as in this model."""
-    packing = PACKING.get(config.model_type)
-    return _pad_offset(config) if packing is not None and packing.position_offset == "pad" else 0
+    packing = PACKING.get(config.model_type, Packing())
+    return int(config.pad_token_id or 0) + 1 if packing.position_offset == "pad" else packing.position_offset
