@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from acclimate.corpus import Document
 from acclimate.errors import DataError
 from acclimate.tokens import encoding
-from acclimate.tokens.encoding import JOINT, WORD_START, encode_documents, id_dtype, make_chunks
+from acclimate.tokens.encoding import JOINT, SENTENCE_START, WORD_START, encode_documents, id_dtype, make_chunks
 
 from .helpers import byte_bpe, documents, word_piece
 
@@ -46,11 +46,21 @@ def test_a_chunk_by_hand() -> None:
     (encoded,) = encode_documents(documents("ab c", "zz", "", "c", groups="xxyy"), tokenizer)
     assert encoded.ids.tolist() == [5, 6, 7, 3, 1, 3, 3, 7, 3]
     assert encoded.ids.dtype == np.uint16
-    word, joint = WORD_START, WORD_START | JOINT
-    assert encoded.flags.tolist() == [word, 0, word, joint, word, joint, joint, word, joint]
+    word, joint, sentence = WORD_START, WORD_START | JOINT, WORD_START | SENTENCE_START
+    assert encoded.flags.tolist() == [sentence, 0, word, joint, sentence, joint, joint, sentence, joint]
     assert encoded.bounds.tolist() == [[0, 3], [4, 5], [6, 6], [7, 8]]
     assert encoded.ends_group == [False, True, False, True]
     assert (encoded.num_characters, encoded.num_unknown) == (7, 1)
+
+
+def test_sentences_within_a_document_are_flagged() -> None:
+    # Within a group the newline joins lines, which is no sentence's start; within a document it begins one.
+    tokenizer = byte_bpe()
+    (encoded,) = encode_documents(documents("A.\n\nB. C", "a", groups="xx"), tokenizer)
+    tokens = tokenizer.convert_ids_to_tokens(encoded.ids.tolist())
+    assert tokens == ["A", ".", "Ċ", "Ċ", "B", ".", "Ġ", "C", "Ċ", "a", "<eos>"]
+    # `B.` is an initial, so that `C` goes on.
+    assert np.flatnonzero(encoded.flags & SENTENCE_START).tolist() == [0, 2, 9]
 
 
 def test_newlines_join_lines_and_the_end_token_groups() -> None:
@@ -72,7 +82,7 @@ def test_without_a_separator_documents_touch() -> None:
     (encoded,) = encode_documents(documents("a", "a"), word_piece("a", special=False))
     assert encoded.ids.tolist() == [5, 5]
     assert encoded.bounds.tolist() == [[0, 1], [1, 2]]
-    assert encoded.flags.tolist() == [WORD_START, WORD_START]
+    assert encoded.flags.tolist() == [WORD_START | SENTENCE_START] * 2
 
 
 def test_ids_have_sixteen_bits_where_they_fit() -> None:
@@ -85,7 +95,7 @@ def test_a_slow_tokenizer_has_no_words() -> None:
 
     (encoded,) = encode_documents(documents("ab"), ByT5Tokenizer(), num_workers=2)
     assert encoded.ids.tolist() == [100, 101, 1]
-    assert encoded.flags.tolist() == [WORD_START, WORD_START, WORD_START | JOINT]
+    assert encoded.flags.tolist() == [WORD_START | SENTENCE_START, WORD_START, WORD_START | JOINT]
 
 
 def _encode_all(num_workers: int | None) -> list[tuple[Any, ...]]:

@@ -14,7 +14,15 @@ from acclimate.artifacts import MANIFEST
 from acclimate.corpus import Document, build_corpus
 from acclimate.corpus.settings import CorpusSettings, SourceSettings
 from acclimate.errors import ArtifactError
-from acclimate.tokens import JOINT, WORD_START, TokenStore, build_token_store, encoding, open_token_store
+from acclimate.tokens import (
+    JOINT,
+    SENTENCE_START,
+    WORD_START,
+    TokenStore,
+    build_token_store,
+    encoding,
+    open_token_store,
+)
 from acclimate.tokens.store import _FILES, FORMAT_VERSION
 
 from .helpers import TextCorpus, byte_bpe, documents, word_piece
@@ -40,6 +48,7 @@ def test_the_stream_by_hand(store: TokenStore) -> None:
     assert store.ids.dtype == np.uint16
     assert np.flatnonzero(store.flags & JOINT).tolist() == [3, 5, 6, 9, 13]
     assert np.flatnonzero(store.flags & WORD_START == 0).tolist() == [1, 8]
+    assert np.flatnonzero(store.flags & SENTENCE_START).tolist() == [0, 4, 7, 10]
     # `ab c` is 4 bytes: `a`, `##b` with the blank behind it, `c`
     assert store.num_bytes.tolist() == [1, 2, 1, 0, 1, 0, 0, 1, 1, 0, 2, 2, 1, 0]
     assert store.num_bytes.dtype == np.uint32
@@ -63,7 +72,7 @@ def test_the_ledger_of_tokens(store: TokenStore) -> None:
     assert manifest["tokens"] == {"stream": 14, "text": 9, "joints": 5, "unknown": 0}
     assert (manifest["num_documents"], manifest["num_groups"], manifest["num_characters"]) == (5, 3, 12)
     assert manifest["num_bytes"] == 12
-    assert store.has_words
+    assert store.has_words and store.has_sentences
 
 
 def test_every_document_decodes_to_its_text(tmp_path: Path) -> None:
@@ -179,7 +188,8 @@ def test_a_slow_tokenizer_says_that_it_has_no_words(tmp_path: Path) -> None:
     from transformers import ByT5Tokenizer
 
     store = build_token_store(TextCorpus(LINES), "train", ByT5Tokenizer(), tmp_path / "store")
-    assert not store.has_words
+    assert not store.has_words and not store.has_sentences
+    assert np.flatnonzero(store.flags & SENTENCE_START).tolist() == store.documents[[0, 1, 3, 4], 0].tolist()
     assert store.manifest["words"] is False
     assert (store.flags & WORD_START).all()
     # ByT5 has a token a byte; `LINES` are 4, 1, 0, 2 and 5 bytes, the newlines and `</s>` between them joints.

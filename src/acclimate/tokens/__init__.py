@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acclimate.tokens.packing import Plan, pack
+    from acclimate.tokens.sentences import sentence_starts
     from acclimate.tokens.settings import TokenizerSettings
-    from acclimate.tokens.store import JOINT, WORD_START, TokenStore, build_token_store, open_token_store
+    from acclimate.tokens.store import (
+        JOINT,
+        SENTENCE_START,
+        WORD_START,
+        TokenStore,
+        build_token_store,
+        open_token_store,
+    )
     from acclimate.tokens.tokenizers import Frame, load_tokenizer, text_frame, tokenizer_fingerprint
     from acclimate.tokens.training import train_tokenizer
     from acclimate.tokens.words import word_starts
@@ -20,6 +28,7 @@ _HOMES = {
     "Frame": "tokenizers",
     "JOINT": "store",
     "Plan": "packing",
+    "SENTENCE_START": "store",
     "TokenStore": "store",
     "TokenizerSettings": "settings",
     "WORD_START": "store",
@@ -27,6 +36,7 @@ _HOMES = {
     "load_tokenizer": "tokenizers",
     "open_token_store": "store",
     "pack": "packing",
+    "sentence_starts": "sentences",
     "text_frame": "tokenizers",
     "tokenizer_fingerprint": "tokenizers",
     "train_tokenizer": "training",
@@ -37,6 +47,7 @@ __all__ = [
     "Frame",
     "JOINT",
     "Plan",
+    "SENTENCE_START",
     "TokenStore",
     "TokenizerSettings",
     "WORD_START",
@@ -44,6 +55,7 @@ __all__ = [
     "load_tokenizer",
     "open_token_store",
     "pack",
+    "sentence_starts",
     "text_frame",
     "tokenizer_fingerprint",
     "train_tokenizer",

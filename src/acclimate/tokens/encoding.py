@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from acclimate.errors import DataError
 from acclimate.tokens.byte_counts import batch_num_bytes, spread_bytes
+from acclimate.tokens.sentences import batch_sentence_starts
 from acclimate.tokens.tokenizers import Joints, encode_text, plain_state, plain_tokenizer, text_joints
 from acclimate.tokens.words import batch_word_starts, token_bounds
 
@@ -36,6 +37,7 @@ IntArray = npt.NDArray[np.int64]
 
 WORD_START = 1
 JOINT = 2
+SENTENCE_START = 4
 
 # A chunk is closed when it has this many characters or documents: enough to be worth sending, little to keep.
 CHUNK_CHARACTERS = 1 << 19
@@ -113,7 +115,8 @@ def encode_documents(
 
     Args:
         documents: consecutive ones with an equal `group` belong together.
-        tokenizer: a fast one works in `num_workers` processes; a slow (Python) one in this process, and has no words.
+        tokenizer: a fast one works in `num_workers` processes; a slow (Python) one in this process, and has neither
+            words nor sentences.
         num_workers: processes; default one per available CPU, at most 8. A corpus of one chunk needs none.
 
     Raises:
@@ -208,8 +211,9 @@ def _fast_encoder(settings: _Settings) -> Callable[[Chunk], Encoded]:
         ids, lengths = _flat([encoding.ids for encoding in encodings])
         starts, ends = token_bounds([encoding.offsets for encoding in encodings])
         words = batch_word_starts(chunk.texts, starts, ends, lengths)
-        num_bytes = batch_num_bytes(chunk.texts, starts, lengths)
-        tokens = _Tokens(ids, lengths, words * np.uint8(WORD_START), num_bytes)
+        sentences = batch_sentence_starts(chunk.texts, starts, ends, lengths, words)
+        flags = words * np.uint8(WORD_START) | sentences * np.uint8(SENTENCE_START)
+        tokens = _Tokens(ids, lengths, flags, batch_num_bytes(chunk.texts, starts, lengths))
         return _join(chunk, tokens, settings)
 
     return encode
@@ -221,7 +225,9 @@ def _slow_encoder(tokenizer: PreTrainedTokenizerBase, settings: _Settings) -> Ca
         # Without offsets, a document's bytes are spread over its tokens, so that at least the sums are right.
         sizes = [len(text.encode("utf-8", "surrogatepass")) for text in chunk.texts]
         num_bytes = np.concatenate([spread_bytes(*pair) for pair in zip(sizes, lengths.tolist(), strict=True)])
-        tokens = _Tokens(ids, lengths, np.full(len(ids), WORD_START, np.uint8), num_bytes)
+        flags = np.full(len(ids), WORD_START, np.uint8)
+        flags[(np.cumsum(lengths) - lengths)[lengths > 0]] |= SENTENCE_START
+        tokens = _Tokens(ids, lengths, flags, num_bytes)
         return _join(chunk, tokens, settings)
 
     return encode

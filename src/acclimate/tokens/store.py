@@ -5,7 +5,7 @@ A store is a folder:
 | file | type | content |
 | --- | --- | --- |
 | `ids.bin` | uint16, or uint32 for vocabularies above 65,536 | [T] every document's ids, each followed by a joint |
-| `flags.bin` | uint8 | [T] bit field: `WORD_START`, `JOINT` |
+| `flags.bin` | uint8 | [T] bit field: `WORD_START`, `JOINT`, `SENTENCE_START` |
 | `bytes.bin` | uint32 | [T] the bytes of UTF-8 that each token stands for; a joint for none |
 | `documents.bin` | int64 | [D, 2] first token and end of each document, without its joint |
 | `document_groups.bin` | int64 | [D] the group of each document |
@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from acclimate.artifacts import find_manifest, fingerprint, read_manifest, staged_folder, write_manifest
 from acclimate.errors import ArtifactError
-from acclimate.tokens.encoding import JOINT, WORD_START, Encoded, encode_documents, id_dtype
+from acclimate.tokens.encoding import JOINT, SENTENCE_START, WORD_START, Encoded, encode_documents, id_dtype
 from acclimate.tokens.tokenizers import tokenizer_fingerprint
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from acclimate.corpus import Corpus
 
-__all__ = ["JOINT", "KIND", "WORD_START", "TokenStore", "build_token_store", "open_token_store"]
+__all__ = ["JOINT", "KIND", "SENTENCE_START", "WORD_START", "TokenStore", "build_token_store", "open_token_store"]
 
 KIND = "tokens"
 # Also to be raised when a rule changes by which tokens are flagged or bytes counted.
@@ -58,7 +58,8 @@ class TokenStore:
         folder: where it is.
         manifest: what made it; `manifest["tokens"]` is the token ledger.
         ids: [T] uint16 or uint32 token ids.
-        flags: [T] uint8 bit field of `WORD_START` and `JOINT`.
+        flags: [T] uint8 bit field of `WORD_START`, `JOINT` and `SENTENCE_START`. The first token of a document starts a
+            sentence, a joint never does; what starts a sentence starts a word.
         num_bytes: [T] uint32 the bytes of UTF-8 of the document's text that each token stands for. Those of a document
             sum up to its length exactly, unless it has no tokens; a slow tokenizer's are an equal share each.
         documents: [D, 2] int64 first token and end of each document.
@@ -92,6 +93,11 @@ class TokenStore:
     def has_words(self) -> bool:
         """Whether word starts are known; not so for slow tokenizers, which tell no offsets."""
         return bool(self.manifest["words"])
+
+    @property
+    def has_sentences(self) -> bool:
+        """Whether sentence starts are known; with slow tokenizers only the first token of each document is flagged."""
+        return bool(self.manifest["sentences"])
 
     @functools.cached_property
     def document_ids(self) -> list[str]:
@@ -159,7 +165,7 @@ def build_token_store(
     Args:
         corpus: the corpus.
         split: which part of it; an empty part makes a store of no tokens.
-        tokenizer: any; a slow one has no word starts.
+        tokenizer: any; a slow one has neither word nor sentence starts.
         folder: where to put it. A token store made from something else is replaced there.
         num_workers: processes that encode; default one per CPU, at most 8. The result does not depend on it.
         progress: called with ("encoding", documents done, documents in all).
@@ -191,6 +197,7 @@ def build_token_store(
                 "format_version": FORMAT_VERSION,
                 "split": split,
                 "words": bool(tokenizer.is_fast),
+                "sentences": bool(tokenizer.is_fast),
                 "dtype": id_dtype(len(tokenizer)).str,
                 **ledger,
             },
