@@ -11,22 +11,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from acclimate.artifacts import find_manifest, write_text
-from acclimate.corpus import Corpus, CorpusSettings, build_corpus, open_corpus
-from acclimate.errors import DataError, Interrupted, RecipeError
+from acclimate.artifacts import write_text
+from acclimate.corpus import Corpus
+from acclimate.errors import Interrupted, RecipeError
 from acclimate.jobs.base_model import BaseModel, Start
+from acclimate.jobs.preparation import Preparation
 from acclimate.jobs.recipes import Recipe, identity, make_recipe, to_data, to_yaml
-from acclimate.jobs.replay import replayed_corpus
-from acclimate.jobs.tokenizers import (
-    RunTokenizer,
-    named_tokenizer,
-    trained_tokenizer,
-    trains_tokenizer,
-    with_needs,
-)
-from acclimate.models.families import family
-from acclimate.models.loading import check_max_length, decoder_start_id, model_config
-from acclimate.objectives import check_fit, find_objective, make_objective, own_objective
+from acclimate.models.loading import decoder_start_id
 from acclimate.objectives.base import Objective
 from acclimate.progress import Listener, Silent
 from acclimate.scoring.held_out import MASK_SEED, stored_held_out
@@ -121,6 +112,7 @@ class _Pretraining:
     def __init__(self, recipe: Recipe, listener: Listener) -> None:
         self.recipe = recipe
         self.listener = listener
+        self.steps = Preparation(recipe, Path(recipe.output_dir), listener)
 
     def run(self) -> Run:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -132,7 +124,7 @@ class _Pretraining:
         if self.folder.status == "finished":
             self.listener.message(f"the run in {self.folder.path} is finished already; nothing to do")
             return self._result()
-        config, objective_name = self._check_fit()
+        config, objective_name = self.steps.check_fit()
         self._begin()
         try:
             prepared = self._prepare(config, objective_name)
@@ -145,58 +137,6 @@ class _Pretraining:
     def _result(self) -> Run:
         return Run(self.folder.path, self.folder.manifest["summary"], self.folder.manifest)
 
-    # ---- before any work: does it fit together? ----------------------------------------------------------------
-
-    def _check_fit(self) -> tuple[PreTrainedConfig, str]:
-        """Refuse what cannot work before hours are spent on a corpus."""
-        recipe = self.recipe
-        config = model_config(recipe.model)
-        kind = family(config)
-        name = recipe.objective.name or own_objective(kind, config)
-        check_fit(name, kind, config.model_type)
-        check_max_length(config, recipe.max_length)
-        if recipe.objective.name is None:
-            self.listener.message(f"objective: {name}, the one that {config.model_type} models were made with")
-        named = recipe.tokenizer is not None and recipe.tokenizer.name is not None
-        if recipe.model.config is not None and not named and not trains_tokenizer(self.recipe):
-            raise RecipeError(
-                "a model of random weights needs a `tokenizer`: name one, or train one, such as "
-                "`tokenizer: {train: wordpiece, vocab_size: 8000}`"
-            )
-        if recipe.model.name is not None and trains_tokenizer(self.recipe):
-            raise RecipeError(
-                "`tokenizer.train` makes a new vocabulary, which a pretrained model's embeddings know nothing of; "
-                "leave `tokenizer` out, or start from random weights with `model: {config: …}`"
-            )
-        self._check_inputs(name, config)
-        return config, name
-
-    def _check_inputs(self, objective_name: str, config: PreTrainedConfig) -> None:
-        """Open what is there already: a mistake in it should not leave a run folder behind that was never a run."""
-        recipe = self.recipe
-        if not recipe.corpus.sources:
-            self._corpus(recipe.corpus)
-        if not trains_tokenizer(self.recipe):
-            tokens = named_tokenizer(recipe, find_objective(objective_name).needs)
-            if tokens.added:
-                self.listener.message(
-                    f"tokens that `{objective_name}` needs and the tokenizer lacks are added: {_some(tokens.added)}; "
-                    "their embeddings start at the mean of the others"
-                )
-            self._objective(objective_name, tokens.tokenizer, config, recipe.seed)
-
-    def _objective(
-        self, name: str, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig, seed: int
-    ) -> Objective:
-        return make_objective(
-            name,
-            self.recipe.objective.options,
-            tokenizer,
-            max_length=self.recipe.max_length,
-            seed=seed,
-            decoder_start_id=decoder_start_id(config),
-        )
-
     def _begin(self) -> None:
         if self.folder.status == "new":
             self.folder.update(started=now(), environment=environment(), identity=identity(self.recipe))
@@ -207,10 +147,10 @@ class _Pretraining:
 
     def _prepare(self, config: PreTrainedConfig, objective_name: str) -> _Prepared:
         recipe = self.recipe
-        corpus = self._corpus(recipe.corpus)
+        corpus = self.steps.corpus()
         self._check_same_corpus(corpus)
-        tokens = self._tokenizer(corpus, objective_name)
-        objective = self._objective(objective_name, tokens.tokenizer, config, recipe.seed)
+        tokens = self.steps.tokenizer(corpus, objective_name)
+        objective = self.steps.objective(objective_name, tokens.tokenizer, config, recipe.seed)
         start = BaseModel(recipe, self.folder, tokens, objective, self.listener).start()
         if recipe.packing and objective.packs and not start.packed:
             self.listener.message(
@@ -220,7 +160,7 @@ class _Pretraining:
         held_out = corpus_tokens(
             corpus, "held_out", tokens.tokenizer, fallback=self.folder.path, listener=self.listener
         )
-        dataset = self._dataset(objective, train, start.packed, str(corpus.folder))
+        dataset = self.steps.dataset(objective, train, start.packed, str(corpus.folder))
         plan = dataset.plan
         num_tokens = int(objective.row_lengths(plan, 0).sum())
         padding = 1 - num_tokens / (len(plan) * recipe.max_length)
@@ -246,54 +186,21 @@ class _Pretraining:
         for note in objective.plan_notes(plan):
             self.listener.message(note)
         if recipe.replay is not None:
-            dataset = self._with_replay(dataset, tokens.tokenizer, start.packed)
+            dataset, general = self.steps.with_replay(dataset, tokens.tokenizer, start.packed)
+            self._tell_replay(dataset, general)
         return _Prepared(tokens.tokenizer, start, objective, dataset, held_out)
 
-    def _tokenizer(self, corpus: Corpus, objective_name: str) -> RunTokenizer:
-        needs = find_objective(objective_name).needs
-        if not trains_tokenizer(self.recipe):
-            return named_tokenizer(self.recipe, needs)
-        assert self.recipe.tokenizer is not None
-        folder = self.folder.path / "tokenizer"
-        trained = trained_tokenizer(self.recipe.tokenizer, [corpus], folder, self.listener)
-        return with_needs(trained, None, self.recipe, needs)
-
-    def _dataset(self, objective: Objective, store: TokenStore, packed: bool, where: str) -> ExampleDataset:
-        plan = objective.plan(store, isolate=self.recipe.isolate, packed=packed)
-        if len(plan) == 0:
-            raise DataError(f"the corpus in {where} has no text that is long enough to train on")
-        return ExampleDataset(objective, store, plan)
-
-    def _with_replay(
-        self, documents: ExampleDataset, tokenizer: PreTrainedTokenizerBase, packed: bool
-    ) -> ExampleDataset:
-        settings = self.recipe.replay
-        assert settings is not None
-        corpus = replayed_corpus(settings, self.recipe.evaluation.general, self.folder.path, self.listener)
-        store = corpus_tokens(corpus, "train", tokenizer, fallback=self.folder.path, listener=self.listener)
-        replayed = self._dataset(documents.objective, store, packed, str(corpus.folder))
+    def _tell_replay(self, dataset: ReplayDataset, general: Corpus) -> None:
+        num_rows = len(dataset.replayed)
         self.folder.update(
             replay={
-                "share": settings.share,
-                "path": str(corpus.folder.absolute()),
-                "fingerprint": corpus.fingerprint,
-                "rows": len(replayed),
+                "share": dataset.share,
+                "path": str(general.folder.absolute()),
+                "fingerprint": general.fingerprint,
+                "rows": num_rows,
             }
         )
-        self.listener.message(f"replay: {settings.share:.0%} of the examples are general text ({len(replayed):,} rows)")
-        return ReplayDataset(documents, replayed, settings.share)
-
-    def _corpus(self, settings: CorpusSettings) -> Corpus:
-        if settings.sources:
-            folder = settings.path or self.folder.path / "corpus"
-            return build_corpus(settings, folder, on_message=self.listener.message)
-        assert settings.path is not None
-        if find_manifest(settings.path, "corpus") is None and Path(settings.path).exists():
-            raise RecipeError(
-                f"{settings.path} is no corpus; build one from it first: "
-                f"acclimate corpus build {settings.path} -o corpora/NAME"
-            )
-        return open_corpus(settings.path)
+        self.listener.message(f"replay: {dataset.share:.0%} of the examples are general text ({num_rows:,} rows)")
 
     def _check_same_corpus(self, corpus: Corpus) -> None:
         """Refuse to go on from a checkpoint with documents that have changed since it was written."""
@@ -359,7 +266,7 @@ class _Pretraining:
     def _scorer(self, prepared: _Prepared) -> EvaluateHeldOut:
         recipe = self.recipe
         config = prepared.start.model.config
-        objective = self._objective(prepared.objective.name, prepared.tokenizer, config, MASK_SEED)
+        objective = self.steps.objective(prepared.objective.name, prepared.tokenizer, config, MASK_SEED)
         held_out = stored_held_out(
             self.folder.path / "evaluation" / "domain-examples",
             objective,
@@ -373,7 +280,3 @@ class _Pretraining:
             return named_measures(score(model, objective, held_out, batch_size=recipe.evaluation.batch_size))
 
         return evaluate
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names) if len(names) <= 4 else f"{names[0]} … {names[-1]} ({len(names)})"
