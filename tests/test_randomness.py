@@ -25,6 +25,7 @@ def test_the_numbers_are_the_same_on_every_machine() -> None:
         "DROPOUT": 2,
         "BOOTSTRAP": 3,
         "SAMPLES": 4,
+        "PAIRS": 5,
     }
 
 

@@ -53,7 +53,7 @@ def test_before_and_after(made: tuple[Path, Path]) -> None:
         assert text.after["loss"] < text.before["loss"] - 0.5
         assert text.difference.mean == pytest.approx(text.after["loss"] - text.before["loss"])
         assert text.difference.low < text.difference.mean < text.difference.high < 0
-        assert text.unit == "document" and text.num_units > 5 and text.num_targets > 50
+        assert text.unit == "document" and text.num_units > 5 and text.headline.num_targets > 50
     again = evaluate(run, general=general)
     assert again == evaluation
 
@@ -62,8 +62,11 @@ def test_json_has_what_programs_rely_on(made: tuple[Path, Path]) -> None:
     run, general = made
     figures = json.loads(json.dumps(evaluate(run, general=str(general)).to_json()))
     for name in ("domain", "general"):
-        assert {"loss", "perplexity", "accuracy"} == set(figures[name]["before"]) == set(figures[name]["after"])
-        assert set(figures[name]["difference"]) == {"mean", "low", "high"}
+        assert figures[name].keys() == {"parts", "tokens", "units", "unit"}
+        (part,) = figures[name]["parts"].values()
+        assert part.keys() == {"before", "after", "difference", "targets"}
+        assert {"loss", "perplexity", "accuracy"} == set(part["before"]) == set(part["after"])
+        assert set(part["difference"]) == {"mean", "low", "high"}
     assert evaluate(run).to_json()["general"] is None
     assert read_json(run / "evaluation" / "evaluation.json")["general"] is None
 

@@ -166,7 +166,7 @@ def test_every_example_is_trained_on_once_an_epoch(dataset: ExampleDataset, tmp_
     trainer.train()
     rows = len(dataset)
     steps = math.ceil(2 * rows / 6)
-    assert seen.steps == trainer.state.global_step == steps == steps_for_epochs(rows, trainer.args)
+    assert seen.steps == trainer.state.global_step == steps == steps_for_epochs(trainer.order, trainer.args)
     trained = recording.keys[: steps * 6]
     assert sorted(trained[: 2 * rows]) == list(range(2 * rows))
     assert trainer.state.log_history[-2]["epoch"] == pytest.approx(steps * 6 / rows)

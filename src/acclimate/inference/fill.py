@@ -110,7 +110,7 @@ def load_filler(model: str | Path) -> MaskFiller:
     if kind != "encoder":
         raise ModelError(f"{model} is a model of the {kind} family, which fills no masks")
     tokenizer = load_tokenizer(str(model))
-    loaded = load_model(settings, "AutoModelForMaskedLM", tokenizer, seed=0)
+    loaded = load_model(settings, "masked-lm", tokenizer, seed=0)
     if loaded.new_parameters:
         raise ModelError(
             f"{model} has no masked-LM head (missing: {', '.join(loaded.new_parameters[:3])}, …), so that it would "
