@@ -21,11 +21,15 @@ from acclimate.models.families import (
 from tests.models.tiny import MODEL_TYPES, VOCABULARY, tiny_config, tiny_model
 
 ENCODERS = (
-    "albert bert camembert convbert deberta deberta-v2 distilbert electra ernie eurobert flaubert funnel megatron-bert "
-    "modernbert mpnet roberta roformer xlm xlm-roberta xlm-roberta-xl"
+    "albert bert camembert convbert data2vec-text deberta deberta-v2 distilbert electra ernie eurobert flaubert funnel "
+    "megatron-bert mobilebert modernbert mpnet nomic_bert rembert roberta roberta-prelayernorm roformer xlm "
+    "xlm-roberta xlm-roberta-xl"
 )
-DECODERS = "bloom gemma2 gemma3_text glm gpt2 gpt_neox llama mistral opt phi phi3 qwen2 qwen3"
-ENCODER_DECODERS = "bart longt5 mbart mt5 pegasus t5 umt5"
+DECODERS = (
+    "bloom cohere gemma gemma2 gemma3_text glm glm4 gpt2 gpt_bigcode gpt_neo gpt_neox gptj granite llama ministral "
+    "mistral mixtral modernbert-decoder olmo2 opt phi phi3 qwen2 qwen3 qwen3_moe smollm3 stablelm starcoder2"
+)
+ENCODER_DECODERS = "bart longt5 marian mbart mt5 pegasus plbart t5 umt5"
 
 
 def test_families() -> None:
@@ -57,7 +61,7 @@ def test_settings_may_rule_packs_out() -> None:
 
 
 UNLIMITED = ("bloom", "deberta", "deberta-v2", "funnel", "longt5", "mt5", "t5", "umt5")
-OFFSET_2 = ("camembert", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl")
+OFFSET_2 = ("camembert", "data2vec-text", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl")
 
 
 @pytest.mark.parametrize("model_type", MODEL_TYPES)

@@ -49,6 +49,7 @@ PACKING: dict[str, Packing] = {
     "albert": Packing(),
     "bert": Packing(),
     "camembert": Packing("pad"),
+    "data2vec-text": Packing("pad"),
     "deberta": Packing(mask_argument="encoder"),
     "deberta-v2": Packing(mask_argument="encoder", unless=("conv_kernel_size",)),
     "distilbert": Packing(),
@@ -59,7 +60,10 @@ PACKING: dict[str, Packing] = {
     "megatron-bert": Packing(),
     "modernbert": Packing(),
     "mpnet": Packing(2),
+    "nomic_bert": Packing(),
+    "rembert": Packing(),
     "roberta": Packing("pad"),
+    "roberta-prelayernorm": Packing("pad"),
     # Rotary positions of queries and keys are relative; those of values are not.
     "roformer": Packing(unless=("rotary_value",)),
     "xlm": Packing(mask_argument="attentions"),
@@ -67,33 +71,50 @@ PACKING: dict[str, Packing] = {
     "xlm-roberta-xl": Packing("pad"),
     # Decoders
     "bloom": Packing(positions="alibi"),
+    "cohere": Packing(),
+    "gemma": Packing(),
     "gemma2": Packing(),
     "gemma3_text": Packing(),
     "glm": Packing(),
+    "glm4": Packing(),
     "gpt2": Packing(),
+    "gpt_bigcode": Packing(),
+    "gpt_neo": Packing(),
     "gpt_neox": Packing(),
+    "gptj": Packing(),
+    "granite": Packing(),
     "llama": Packing(),
+    "ministral": Packing(),
     "mistral": Packing(),
+    "mixtral": Packing(),
+    "modernbert-decoder": Packing(),
+    "olmo2": Packing(),
     "opt": Packing(),
     "phi": Packing(),
     "phi3": Packing(),
     "qwen2": Packing(),
     "qwen3": Packing(),
+    "qwen3_moe": Packing(),
+    "smollm3": Packing(),
+    "stablelm": Packing(),
+    "starcoder2": Packing(),
     # Encoder-decoders
     "bart": Packing(positions="embedding"),
+    "marian": Packing(positions="embedding"),
     "mbart": Packing(positions="embedding"),
     "mt5": Packing(),
     "pegasus": Packing(positions="embedding"),
+    "plbart": Packing(positions="embedding"),
     "t5": Packing(),
     "umt5": Packing(),
 }
-
 
 # Why texts cannot share a row in these.
 ONE_TEXT_A_ROW: dict[str, str] = {
     "convbert": "its convolutions reach over the ends of texts",
     "funnel": "it pools neighbouring tokens",
     "longt5": "it attends by blocks of the row, and builds its masks itself",
+    "mobilebert": "its embeddings are made of three neighbouring tokens",
 }
 _SEE_PADDING = frozenset({"convbert", "funnel"})
 
