@@ -133,6 +133,19 @@ def test_joints(real_tokenizer: tuple[str, Any], name: str, joints: Joints) -> N
         assert text_joints(real_tokenizer[1]) == joints
 
 
+def test_the_end_token_joins_where_the_frame_has_no_separator() -> None:
+    # BERT's frame has the separator; a decoder's, which has none, ends texts with its end token.
+    encoder = word_piece("a")
+    encoder.add_special_tokens({"eos_token": "</s>"})
+    assert text_joints(encoder) == Joints((3,), (3,))
+    decoder = byte_bpe()
+    decoder.add_special_tokens({"sep_token": "<sep>"})
+    assert text_joints(decoder).after == (256,)
+    only_separator = word_piece("a", special=False)
+    only_separator.add_special_tokens({"sep_token": "[SEP]"})
+    assert text_joints(only_separator) == Joints((3,), (3,))
+
+
 def test_no_separator_no_joint() -> None:
     assert text_joints(word_piece("a", special=False)) == Joints((), ())
 

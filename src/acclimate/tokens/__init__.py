@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from acclimate.tokens.added import add_missing_tokens, sentinel_ids
     from acclimate.tokens.packing import Plan, pack
     from acclimate.tokens.sentences import sentence_starts
     from acclimate.tokens.settings import TokenizerSettings
@@ -32,11 +33,13 @@ _HOMES = {
     "TokenStore": "store",
     "TokenizerSettings": "settings",
     "WORD_START": "store",
+    "add_missing_tokens": "added",
     "build_token_store": "store",
     "load_tokenizer": "tokenizers",
     "open_token_store": "store",
     "pack": "packing",
     "sentence_starts": "sentences",
+    "sentinel_ids": "added",
     "text_frame": "tokenizers",
     "tokenizer_fingerprint": "tokenizers",
     "train_tokenizer": "training",
@@ -51,11 +54,13 @@ __all__ = [
     "TokenStore",
     "TokenizerSettings",
     "WORD_START",
+    "add_missing_tokens",
     "build_token_store",
     "load_tokenizer",
     "open_token_store",
     "pack",
     "sentence_starts",
+    "sentinel_ids",
     "text_frame",
     "tokenizer_fingerprint",
     "train_tokenizer",

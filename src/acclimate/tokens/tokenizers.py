@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Encoded for the fingerprint: between two versions of a library the same files may give other ids. It has cases,
 # accents, digits, code, runs of blanks, Chinese, Japanese, Korean, Thai, Arabic, an emoji and a private-use character.
-_SAMPLE = (
+SAMPLE = (
     "It's Naïve: 3.14 Übergrößen,\tif (x_1 != 42) {\n    return 'e\u0301';  }  <br/> https://example.org/a-b?c=%20\n"
     "使用语言模型来预测下一个词。子曰：「學而時習之」 日本語のテキスト 한국어 ภาษาไทย العربية \U0001f600\ue000"
 )
@@ -91,7 +91,7 @@ def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
             "backend": _backend_state(tokenizer),
             "special_tokens": {key: str(value) for key, value in tokenizer.special_tokens_map.items()},
             "special_ids": sorted(tokenizer.all_special_ids),
-            "sample": encode_text(tokenizer, _SAMPLE),
+            "sample": encode_text(tokenizer, SAMPLE),
             "frame": list(tokenizer("a")["input_ids"]),
         }
     )
@@ -191,9 +191,11 @@ class Joints:
 def text_joints(tokenizer: PreTrainedTokenizerBase) -> Joints:
     """The tokenizer's newline between texts of one group where it has one, else its separator, which also ends groups.
 
-    The separator is `sep_token`, else `eos_token`, else nothing.
+    The separator is `sep_token` where the tokenizer frames texts with it (BERT), else `eos_token` (decoders and
+    encoder-decoders, which learn to end a text with it), else whichever there is, else nothing.
     """
-    separator = tokenizer.sep_token_id if tokenizer.sep_token_id is not None else tokenizer.eos_token_id
+    sep, eos = tokenizer.sep_token_id, tokenizer.eos_token_id
+    separator = sep if eos is None or (sep is not None and sep in tokenizer("a")["input_ids"]) else eos
     after = () if separator is None else (separator,)
     return Joints(within=_newline(tokenizer) or after, after=after)
 
