@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import transformers
-from acclimate.tokens.added import add_missing_tokens
 from transformers import AutoConfig, PreTrainedTokenizerBase, pipeline
 
 from acclimate.corpus import open_corpus
 from acclimate.jobs.recipes import load_recipe
 from acclimate.jobs.run import run
+from acclimate.tokens.added import add_missing_tokens
 from acclimate.tokens.settings import TokenizerKind, TokenizerSettings
 from acclimate.tokens.training import train_tokenizer
 

@@ -52,6 +52,11 @@ class Preparation:
         name = recipe.objective.name or own_objective(kind, config)
         check_fit(name, kind, config.model_type)
         check_max_length(config, recipe.max_length)
+        if recipe.adapter is not None and find_objective(name).head == "replaced-token-detection":
+            raise RecipeError(
+                f"`adapter` does not go with `{name}`, which trains a generator and a discriminator as a whole; leave "
+                "`adapter` out, or use `mlm`"
+            )
         if recipe.objective.name is None:
             self.listener.message(f"objective: {name}, the one that {config.model_type} models were made with")
         named = recipe.tokenizer is not None and recipe.tokenizer.name is not None

@@ -17,6 +17,7 @@ from acclimate.errors import Interrupted, RecipeError
 from acclimate.jobs.base_model import BaseModel, Start
 from acclimate.jobs.preparation import Preparation
 from acclimate.jobs.recipes import Recipe, identity, make_recipe, to_data, to_yaml
+from acclimate.models.families import sees_padding
 from acclimate.models.loading import decoder_start_id
 from acclimate.objectives.base import Objective
 from acclimate.progress import Listener, Silent
@@ -155,6 +156,11 @@ class _Pretraining:
         if recipe.packing and objective.packs and not start.packed:
             self.listener.message(
                 f"one text a row: packed texts were not shown to stay apart in {config.model_type} models"
+            )
+        if sees_padding(config):
+            self.listener.message(
+                f"{config.model_type} models see the padding behind a text, whatever the mask says; so it is in "
+                "transformers itself"
             )
         train = corpus_tokens(corpus, "train", tokens.tokenizer, fallback=self.folder.path, listener=self.listener)
         held_out = corpus_tokens(

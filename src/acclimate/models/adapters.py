@@ -11,10 +11,10 @@ import torch
 from transformers import PreTrainedModel
 
 from acclimate.errors import ModelError
-from acclimate.models.generators import GeneratorAndDiscriminator
 from acclimate.models.settings import AdapterSettings
 
-# What peft calls the heads; without one the adapter wraps the model as it is.
+# What peft calls the heads; without one the adapter wraps the model as it is. A generator and a discriminator are
+# trained as a whole, without adapters.
 _TASKS = {"causal-lm": "CAUSAL_LM", "seq2seq-lm": "SEQ_2_SEQ_LM"}
 
 
@@ -30,11 +30,6 @@ def add_adapter(model: torch.nn.Module, settings: AdapterSettings, head: str, *,
     """
     from peft import LoraConfig, get_peft_model
 
-    if isinstance(model, GeneratorAndDiscriminator):
-        raise ModelError(
-            "`adapter` does not go with `rtd`, which trains a generator and a discriminator as a whole; leave "
-            "`adapter` out, or use `mlm`"
-        )
     options = settings.model_dump(exclude={"type"})
     torch.manual_seed(seed)
     try:

@@ -96,8 +96,9 @@ def load_model(
     loaded = _load(settings, head, tokenizer, keep_dtype)
     if not loaded.from_scratch:
         _start_at_mean(loaded.model, tokenizer, new_tokens)
-    if loaded.model.config.pad_token_id is None:
-        loaded.model.config.pad_token_id = tokenizer.pad_token_id
+    for config in (loaded.model.config, getattr(loaded.model, "generation_config", None)):
+        if config is not None and config.pad_token_id is None:
+            config.pad_token_id = tokenizer.pad_token_id
     if head == "replaced-token-detection":
         wanted = (head_options or {}).get("generator")
         return _with_generator(loaded, settings, wanted, tokenizer, new_tokens)
