@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from acclimate.corpus import Corpus, CorpusSettings, SourceSettings, build_corpus, open_corpus
     from acclimate.evaluation.evaluate import Evaluation, evaluate
     from acclimate.inference.fill import fill, load_filler
+    from acclimate.inference.generate import Generated, generate, load_generator
     from acclimate.jobs.demo import demo
     from acclimate.jobs.pretrain import Run, pretrain
     from acclimate.jobs.recipes import Recipe, load_recipe
@@ -30,6 +31,9 @@ _HOMES = {
     "evaluate": "acclimate.evaluation.evaluate",
     "fill": "acclimate.inference.fill",
     "load_filler": "acclimate.inference.fill",
+    "Generated": "acclimate.inference.generate",
+    "generate": "acclimate.inference.generate",
+    "load_generator": "acclimate.inference.generate",
     "demo": "acclimate.jobs.demo",
     "Run": "acclimate.jobs.pretrain",
     "pretrain": "acclimate.jobs.pretrain",
@@ -43,6 +47,7 @@ __all__ = [
     "Corpus",
     "CorpusSettings",
     "Evaluation",
+    "Generated",
     "Recipe",
     "Run",
     "RunResult",
@@ -52,7 +57,9 @@ __all__ = [
     "demo",
     "evaluate",
     "fill",
+    "generate",
     "load_filler",
+    "load_generator",
     "load_recipe",
     "open_corpus",
     "pretrain",

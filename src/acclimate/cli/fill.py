@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -20,12 +18,10 @@ def fill(
 ) -> None:
     """Fill the masks of texts: the likeliest tokens, best first."""
     from acclimate.cli.console import hush_libraries, print_json
-    from acclimate.errors import SourceError
+    from acclimate.cli.inputs import read_texts
 
     hush_libraries()
-    lines = list(_lines(texts, file))
-    if not lines:
-        raise SourceError("there are no texts to fill; give them as arguments, by --file, or on stdin")
+    lines, _ = read_texts(texts, file, "texts to fill")
     from acclimate.inference.fill import fill_lines, load_filler, to_json
 
     filler = load_filler(model)
@@ -34,24 +30,6 @@ def fill(
         return
     for text, filled in zip(lines, fill_lines(filler, lines, top_k=top_k), strict=True):
         print_candidates(text, filled)
-
-
-def _lines(texts: list[str] | None, file: str | None) -> Iterator[str]:
-    from acclimate.errors import SourceError
-
-    if file is not None:
-        try:
-            with open(file, encoding="utf-8-sig", newline="\n") as opened:
-                yield from (line.rstrip("\r\n") for line in opened if line.strip())
-        except (OSError, UnicodeDecodeError) as error:
-            raise SourceError(f"{file} cannot be read: {error}") from error
-    if texts and texts != ["-"]:
-        yield from texts
-    elif file is None:
-        try:
-            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
-        except UnicodeDecodeError as error:
-            raise SourceError(f"stdin cannot be read: {error}") from error
 
 
 def print_candidates(text: str, filled: list[Any]) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from acclimate import __version__
-from acclimate.cli import corpus, demo, evaluate, fill, pretrain, run
+from acclimate.cli import corpus, demo, evaluate, fill, generate, pretrain, run
 from acclimate.errors import AcclimateError
 
 app = typer.Typer(
@@ -48,6 +48,7 @@ app.command("pretrain")(pretrain.pretrain)
 app.command("run")(run.run)
 app.command("evaluate")(evaluate.evaluate)
 app.command("fill")(fill.fill)
+app.command("generate")(generate.generate)
 
 
 def main() -> None:
