@@ -27,7 +27,7 @@ from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section
 
 # Uniform draws are kept as integers below this; float32 tells them apart.
-_DRAWS = 1 << 24
+DRAWS = 1 << 24
 ORIGINAL, REPLACED = 0, 1
 
 
@@ -83,7 +83,7 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
 
     def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
         fields = super().corrupt(row, rng)
-        draws = rng.integers(_DRAWS, size=len(row))
+        draws = rng.integers(DRAWS, size=len(row))
         return {**fields, "draws": np.where(fields["labels"] == IGNORE, 0, draws)}
 
     def counts(self, batch: Batch) -> torch.Tensor:
@@ -111,7 +111,7 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         # Ids past the tokenizer's are rows of the embedding that stand for no token.
         logits_NV[:, len(self._special) :] = -torch.inf
         logits_NV[:, : len(self._special)].masked_fill_(self._special.to(logits_NV.device), -torch.inf)
-        uniform_N = (batch["draws"][rows_N, columns_N].float() + 0.5) / _DRAWS
+        uniform_N = (batch["draws"][rows_N, columns_N].float() + 0.5) / DRAWS
         ids_BL[rows_N, columns_N] = sample(logits_NV, uniform_N)
         return ids_BL
 

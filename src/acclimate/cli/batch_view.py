@@ -1,0 +1,294 @@
+"""How rows are drawn on a terminal: text with marks, tables of tokens, pictures of the attention.
+
+Colours only repeat what the marks say, so that nothing is lost where there are none (a pipe, `NO_COLOR`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from acclimate.cli.console import print_table, print_text
+
+if TYPE_CHECKING:
+    from acclimate.jobs.inspect_batch import InspectedRow, Inspection
+    from acclimate.objectives.exposure import Exposure
+    from acclimate.objectives.inspection import Token
+
+# Backgrounds of the texts in a row, in turn; light ones, with black letters, are readable on any terminal.
+_BACKGROUNDS = ("#dbeafe", "#dcfce7", "#fef3c7", "#fce7f3", "#ede9fe", "#cffafe")
+_LETTERS = {
+    "mask": "bold #b91c1c",
+    "random": "bold #a21caf",
+    "kept": "bold #1d4ed8",
+    "stands for": "bold #b91c1c",
+    "read": "bold #1d4ed8",
+    "special": "#6b7280",
+}
+_LEGEND = {
+    "mask": "⟦original→mask⟧ to be predicted; the model gets the mask token (×n: n tokens)",
+    "random": "⟦original→other⟧ to be predicted; the model gets a random token",
+    "kept": "⟦original=⟧ to be predicted; the model gets it as it is",
+    "stands for": "⟦original→sentinel⟧ taken out; the model gets the sentinel, and the decoder tells the original",
+    "read": "⟦token⟧ read and not predicted; every other token is predicted from those before it",
+}
+# A picture has at most so many cells a side; a cell is drawn where this share of its pairs may attend.
+_CELLS = 40
+_SHARE = 0.25
+
+
+def print_inspection(inspection: Inspection, *, tokens: bool = False) -> None:
+    """The rows on stdout; with `tokens` as tables of one token a line."""
+    console = Console(highlight=False, emoji=False)
+    kind = "held-out rows" if inspection.held_out else "rows an epoch"
+    texts = "several texts a row, kept apart" if inspection.packed else "one example a row"
+    print_text(
+        f"{inspection.objective} on a model of type {inspection.model_type}: {inspection.num_rows:,} {kind} of "
+        f"{inspection.max_length} tokens, {texts}"
+    )
+    for row in inspection.rows:
+        _print_header(row)
+        if tokens:
+            _print_tokens(row)
+        else:
+            _print_text_of(console, row)
+            _print_attention(console, row)
+    for note in inspection.notes:
+        print_text(f"note: {note}")
+
+
+def _print_header(row: InspectedRow) -> None:
+    source = " of replayed general text" if row.key < 0 else ""
+    length = f"{row.num_tokens} tokens, padding {row.num_padding}"
+    print_text(f"\nkey {row.key}: row {row.row:,} of epoch {row.epoch}{source}, {length}")
+    for part, answer in row.verdicts.items():
+        print_text(f"{part}: {answer}")
+
+
+# ---- running text ---------------------------------------------------------------------------------------------------
+
+
+def _print_text_of(console: Console, row: InspectedRow) -> None:
+    used: dict[str, None] = {}
+    for side, tokens in row.sides.items():
+        if side != "row":
+            print_text(side)
+        for name, group in _by_piece(tokens):
+            if side != "decoder":
+                print_text(f"  {name}  {_source(row, name)}")
+                _print_indented(console, _marked(group, used))
+            else:
+                print_text(f"  {name}  input, then labels")
+                _print_indented(console, _plain(group, labels=False))
+                _print_indented(console, _plain(group, labels=True))
+    for mark in used:
+        console.print(Text(f"  {_LEGEND[mark]}", _LETTERS[mark] if console.color_system else ""), soft_wrap=True)
+
+
+def _print_indented(console: Console, text: Text) -> None:
+    console.print(Padding(text, (0, 0, 0, 5), expand=False))
+
+
+def _by_piece(tokens: Sequence[Token]) -> Iterator[tuple[str, list[Token]]]:
+    """The tokens of each text, by its name: the number of its segment, or A and B."""
+
+    def name(token: Token) -> str:
+        return str(token.segment) if token.token_type is None else "AB"[token.token_type]
+
+    for found, group in itertools.groupby(tokens, key=name):
+        yield found, list(group)
+
+
+def _source(row: InspectedRow, name: str) -> str:
+    for piece in row.pieces:
+        if piece.name == name:
+            more = f" … {piece.documents[-1]} ({len(piece.documents)})" if len(piece.documents) > 1 else ""
+            return f"{piece.documents[0]}{more}, tokens {piece.start:,}–{piece.end - 1:,}"
+    return ""
+
+
+def _mark(token: Token, causal: bool) -> str | None:
+    """Which row of `_LEGEND` a token is shown by; None for one that is shown as it reads."""
+    if token.why in ("mask", "random", "kept"):
+        return token.why
+    if token.stands_for is not None:
+        return "stands for"
+    return "read" if causal and token.label is None else None
+
+
+def _marked(tokens: Sequence[Token], used: dict[str, None]) -> Text:
+    """A text as it reads, what is to be predicted of it between ⟦ and ⟧; `used` takes down which marks there are."""
+    causal = any(token.why in ("next", "end") for token in tokens)
+    line = _Line(Text(style=f"black on {_background(tokens[0])}"))
+    for mark, group in itertools.groupby(tokens, key=lambda token: _mark(token, causal)):
+        found = list(group)
+        if mark is None:
+            for token in found:
+                line.add(_visible(token.text), _letters(token), special=token.kind == "special")
+            continue
+        used.setdefault(mark)
+        # Each token that is replaced at random, or that stands for a span, is a mark of its own.
+        for part in [found] if mark in ("mask", "kept", "read") else [[token] for token in found]:
+            line.add(_in_brackets(mark, part), _LETTERS[mark])
+    return line.text
+
+
+def _in_brackets(mark: str, tokens: Sequence[Token]) -> str:
+    """A mark, behind the blank that the text has there."""
+    if mark == "read":
+        return f"⟦{_visible(''.join(token.text for token in tokens))}⟧"
+    original = (
+        "".join(token.label_text or "" for token in tokens) if mark != "stands for" else tokens[0].stands_for or ""
+    )
+    # Of a character in several tokens only the last has a text; the names of the others are better than nothing.
+    original = original or "".join(token.label_piece or "" for token in tokens)
+    blank = " " if original.startswith(" ") else ""
+    original = _visible(original.removeprefix(" "))
+    if mark == "kept":
+        return f"{blank}⟦{original}=⟧"
+    times = f"×{len(tokens)}" if len(tokens) > 1 else ""
+    return f"{blank}⟦{original}→{_visible(tokens[0].text)}{times}⟧"
+
+
+def _plain(tokens: Sequence[Token], *, labels: bool) -> Text:
+    """The decoder's input, or its labels, as they read."""
+    line = _Line(Text("label: " if labels else "input: "))
+    for token in tokens:
+        shown = (token.label_text or "") if labels else token.text
+        special = token.why in ("sentinel", "end") if labels else token.kind == "special"
+        letters = _LETTERS["special"] if special else "black"
+        line.add(_visible(shown), f"{letters} on {_background(token)}", special=special)
+    return line.text
+
+
+class _Line:
+    """A text under way. Special tokens stand apart from what is beside them, though there is no blank in the text."""
+
+    def __init__(self, text: Text) -> None:
+        self.text = text
+        self.after_special = False
+
+    def add(self, shown: str, style: str, *, special: bool = False) -> None:
+        ends_blank = not self.text or self.text.plain.endswith(" ")
+        if (special or self.after_special) and not ends_blank and not shown.startswith(" "):
+            self.text.append(" ")
+        self.text.append(shown, style)
+        self.after_special = special
+
+
+def _background(token: Token) -> str:
+    number = token.segment if token.token_type is None else token.token_type
+    return _BACKGROUNDS[number % len(_BACKGROUNDS)]
+
+
+def _letters(token: Token) -> str:
+    return _LETTERS["special"] if token.kind != "text" else ""
+
+
+def _visible(text: str) -> str:
+    """Line breaks and tabs as signs, and what a terminal would take for a command not at all."""
+    signs = {"\n": "↵", "\r": "␍", "\t": "⇥"}
+    return "".join(signs.get(letter, letter if letter.isprintable() or letter == " " else "·") for letter in text)
+
+
+# ---- tables ---------------------------------------------------------------------------------------------------------
+
+
+def _print_tokens(row: InspectedRow) -> None:
+    for side, tokens in row.sides.items():
+        columns = ["", "token", "id", "text", "from", "label", "id", "why"]
+        cells = [_cells(number, token) for number, token in enumerate(tokens)]
+        if all(token.draw is None for token in tokens):
+            cells = [line[:-1] for line in cells]
+        else:
+            columns = [*columns, "draw"]
+        print_table("" if side == "row" else side, columns, cells)
+    if row.sides.keys() != {"row"}:
+        print_text("of an encoder's sentinel the label is what the decoder tells of it")
+
+
+def _cells(number: int, token: Token) -> list[str]:
+    part = str(token.segment) if token.token_type is None else "AB"[token.token_type]
+    label = _visible(token.stands_for) if token.stands_for is not None else _visible(token.label_piece or "")
+    return [
+        str(number),
+        _visible(token.piece),
+        str(token.id),
+        part,
+        token.kind,
+        label,
+        "" if token.label is None else str(token.label),
+        token.why or "",
+        "" if token.draw is None else f"{token.draw:.4f}",
+    ]
+
+
+# ---- attention ------------------------------------------------------------------------------------------------------
+
+
+def _print_attention(console: Console, row: InspectedRow) -> None:
+    segments = {side: [token.segment for token in tokens] for side, tokens in row.sides.items()}
+    longest = max(max(allowed.shape) for allowed in row.attention.values())
+    cell = -(-longest // _CELLS)
+    grid = Table.grid(padding=(0, 3))
+    pictures = [draw(allowed, segments[side.split(" to ")[0]], cell) for side, allowed in row.attention.items()]
+    captions = [Text(f"{side} {allowed.shape[0]} × {allowed.shape[1]}") for side, allowed in row.attention.items()]
+    grid.add_row(*captions)
+    grid.add_row(*pictures)
+    print_text(
+        f"  attention: each line a token that sees, each column one that is seen; a cell is {cell} × {cell} tokens"
+    )
+    console.print(Padding(grid, (0, 0, 0, 2), expand=False))
+
+
+def draw(allowed: NDArray[np.bool_], segments: Sequence[int], cell: int) -> Text:
+    """A picture of who may attend to whom, in block characters, two cells above each other in one.
+
+    Args:
+        allowed: [queries, keys] bool.
+        segments: of the queries, for their colours.
+        cell: tokens a side that a cell stands for.
+    """
+    cells = shrink(allowed, cell)
+    if len(cells) % 2:
+        cells = np.concatenate([cells, np.zeros((1, cells.shape[1]), dtype=bool)])
+    picture = Text(f"┌{'─' * cells.shape[1]}┐\n", no_wrap=True)
+    for number in range(0, len(cells), 2):
+        colour = _BACKGROUNDS[segments[number * cell] % len(_BACKGROUNDS)]
+        line = "".join(" ▄▀█"[2 * upper + lower] for upper, lower in cells[number : number + 2].T.astype(int))
+        picture.append("│").append(line, colour).append("│\n")
+    return picture.append(f"└{'─' * cells.shape[1]}┘")
+
+
+def shrink(allowed: NDArray[np.bool_], cell: int) -> NDArray[np.bool_]:
+    """Whether at least a quarter of the pairs in each `cell` x `cell` block may attend; smaller blocks at the edges."""
+    rows, columns = (np.arange(0, size, cell) for size in allowed.shape)
+    sums = np.add.reduceat(np.add.reduceat(allowed.astype(np.int64), rows, axis=0), columns, axis=1)
+    heights, widths = (
+        np.diff([*starts, size]) for starts, size in ((rows, allowed.shape[0]), (columns, allowed.shape[1]))
+    )
+    shrunk: NDArray[np.bool_] = sums >= _SHARE * np.outer(heights, widths)
+    return shrunk
+
+
+# ---- ledger ---------------------------------------------------------------------------------------------------------
+
+
+def print_exposure(exposure: Exposure) -> None:
+    """How many tokens were met how often, as a table."""
+    histograms = exposure.histograms()
+    columns = [(kind, role) for kind in histograms for role in ("inputs", "targets")]
+    times = sorted({count for kind, role in columns for count in histograms[kind][role]})
+    print_table(
+        f"Tokens by how often they are met in {exposure.epochs:,} {'epoch' if exposure.epochs == 1 else 'epochs'}",
+        ["times", "text as input", "text as target", "joints as input", "joints as target"],
+        [[f"{count:,}", *(f"{histograms[kind][role].get(count, 0):,}" for kind, role in columns)] for count in times],
+    )
