@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreT
 
 from acclimate.errors import DataError, ModelError, RecipeError
 from acclimate.inference.generate import Generated, Generator, generate, load_generator, to_json
-from acclimate.inference.generation_settings import generation_fields
+from acclimate.inference.sampling import generation_fields
 from acclimate.models.adapters import add_adapter
 from acclimate.models.settings import AdapterSettings
 from tests.models.tiny import VOCABULARY, tiny_model

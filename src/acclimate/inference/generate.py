@@ -23,7 +23,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from acclimate.errors import DataError, ModelError, RecipeError
-from acclimate.inference.generation_settings import generation_config
+from acclimate.inference.sampling import generation_config
 from acclimate.inference.texts import as_list, check_some, check_text, name_of, on_best_device
 from acclimate.models.families import family, position_limit
 from acclimate.models.loading import decoder_start_id, load_model, model_config
