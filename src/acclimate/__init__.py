@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from acclimate.evaluation.evaluate import Evaluation, evaluate
     from acclimate.inference.fill import fill, load_filler
     from acclimate.inference.generate import Generated, generate, load_generator
+    from acclimate.inference.judge_pair import Verdict, judge_pair, load_pair_judge
     from acclimate.jobs.demo import demo
     from acclimate.jobs.pretrain import Run, pretrain
     from acclimate.jobs.recipes import Recipe, load_recipe
@@ -34,6 +35,9 @@ _HOMES = {
     "Generated": "acclimate.inference.generate",
     "generate": "acclimate.inference.generate",
     "load_generator": "acclimate.inference.generate",
+    "judge_pair": "acclimate.inference.judge_pair",
+    "Verdict": "acclimate.inference.judge_pair",
+    "load_pair_judge": "acclimate.inference.judge_pair",
     "demo": "acclimate.jobs.demo",
     "Run": "acclimate.jobs.pretrain",
     "pretrain": "acclimate.jobs.pretrain",
@@ -52,14 +56,17 @@ __all__ = [
     "Run",
     "RunResult",
     "SourceSettings",
+    "Verdict",
     "__version__",
     "build_corpus",
     "demo",
     "evaluate",
     "fill",
     "generate",
+    "judge_pair",
     "load_filler",
     "load_generator",
+    "load_pair_judge",
     "load_recipe",
     "open_corpus",
     "pretrain",
