@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.data_loader import BatchSamplerShard
-from transformers import TrainerCallback
+from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from acclimate.models.loading import prepare_for_packs
 from acclimate.objectives.base import IGNORE, INPUT_PLACES, LABEL_PLACES, Batch, Fields, Objective
@@ -180,9 +180,21 @@ class _FirstGradients(TrainerCallback):
 
 
 def make_trainer(
-    subject: Objective, store: Any, plan: Plan, model: Any, folder: Path, *, callbacks: Any = None, **values: Any
+    subject: Objective,
+    store: Any,
+    plan: Plan,
+    model: Any,
+    folder: Path,
+    *,
+    saved_with: PreTrainedTokenizerBase | None = None,
+    callbacks: Any = None,
+    **values: Any,
 ) -> ObjectiveTrainer:
-    """A Trainer on the CPU that saves nothing by itself; the model is prepared where rows have several texts."""
+    """A Trainer on the CPU that saves nothing by itself; the model is prepared where rows have several texts.
+
+    Args:
+        saved_with: the tokenizer beside the model; the Trainer gives its special tokens to the configuration.
+    """
     defaults: dict[str, Any] = {
         "use_cpu": True,
         "per_device_train_batch_size": 4,
@@ -193,7 +205,9 @@ def make_trainer(
     if len(plan.pieces) > len(plan) and subject.packs:
         prepare_for_packs(model)
     args = training_arguments({**defaults, **values}, folder, seed=3, report_to="none")
-    return ObjectiveTrainer(model, args, ExampleDataset(subject, store, plan), tokenizer(), callbacks=callbacks)
+    return ObjectiveTrainer(
+        model, args, ExampleDataset(subject, store, plan), saved_with or tokenizer(), callbacks=callbacks
+    )
 
 
 def check_accumulation(subject: Objective, store: Any, plan: Plan, make_model: Callable[[], Any], folder: Path) -> None:
