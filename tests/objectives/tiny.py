@@ -33,6 +33,7 @@ def row(*pieces: list[int], word_starts: list[list[int]] | None = None) -> Row:
         input_ids=np.array(ids, dtype=np.int64),
         candidates=np.array([token >= FIRST_REGULAR for token in ids]),
         word_starts=np.array([flag for marks in starts for flag in [0, *marks, 0]], dtype=bool),
+        sentence_starts=np.array([place == 1 for piece in pieces for place in range(len(piece) + 2)]),
         segment_ids=np.concatenate([np.full(len(piece) + 2, index) for index, piece in enumerate(pieces)]),
         position_ids=np.concatenate([np.arange(len(piece) + 2) for piece in pieces]),
         places=_places([len(piece) for piece in pieces]),
