@@ -18,7 +18,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from acclimate.cli import main as cli
-from acclimate.corpus import CorpusSettings, SourceSettings
+from acclimate.corpus import CorpusSettings, PairSettings, SourceSettings
 from acclimate.evaluation.settings import EvaluationSettings
 from acclimate.jobs.recipes import (
     _NOT_IDENTITY,
@@ -78,6 +78,7 @@ SECTIONS: list[tuple[type[Section], str, int]] = [
     (TokenizerSettings, "## `tokenizer`", 0),
     (CorpusSettings, "## `corpus`", 0),
     (SourceSettings, "### `corpus.sources`", 0),
+    (PairSettings, "### `corpus.sources.pair`", 0),
     (ObjectiveSection, "## `objective`", 0),
     *((settings, "## `objective`", place) for place, settings in enumerate(_OPTIONS, start=1)),
     (AdapterSettings, "## `adapter`", 0),

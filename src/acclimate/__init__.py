@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from acclimate.corpus import Corpus, CorpusSettings, SourceSettings, build_corpus, open_corpus
     from acclimate.evaluation.evaluate import Evaluation, evaluate
+    from acclimate.inference.detect import Detection, detect, load_detector
     from acclimate.inference.fill import fill, load_filler
     from acclimate.inference.generate import Generated, generate, load_generator
+    from acclimate.inference.judge_pair import Verdict, judge_pair, load_pair_judge
     from acclimate.jobs.demo import demo
     from acclimate.jobs.pretrain import Run, pretrain
     from acclimate.jobs.recipes import Recipe, load_recipe
@@ -34,6 +36,12 @@ _HOMES = {
     "Generated": "acclimate.inference.generate",
     "generate": "acclimate.inference.generate",
     "load_generator": "acclimate.inference.generate",
+    "judge_pair": "acclimate.inference.judge_pair",
+    "Verdict": "acclimate.inference.judge_pair",
+    "load_pair_judge": "acclimate.inference.judge_pair",
+    "detect": "acclimate.inference.detect",
+    "Detection": "acclimate.inference.detect",
+    "load_detector": "acclimate.inference.detect",
     "demo": "acclimate.jobs.demo",
     "Run": "acclimate.jobs.pretrain",
     "pretrain": "acclimate.jobs.pretrain",
@@ -46,20 +54,26 @@ _HOMES = {
 __all__ = [
     "Corpus",
     "CorpusSettings",
+    "Detection",
     "Evaluation",
     "Generated",
     "Recipe",
     "Run",
     "RunResult",
     "SourceSettings",
+    "Verdict",
     "__version__",
     "build_corpus",
     "demo",
+    "detect",
     "evaluate",
     "fill",
     "generate",
+    "judge_pair",
+    "load_detector",
     "load_filler",
     "load_generator",
+    "load_pair_judge",
     "load_recipe",
     "open_corpus",
     "pretrain",

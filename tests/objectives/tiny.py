@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,12 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from acclimate.objectives.rows import NO_PLACE, Row
 from acclimate.objectives.vocabulary import Vocabulary
+from acclimate.tokens.store import JOINT, WORD_START, Isolate
 from acclimate.tokens.tokenizers import Frame
 
 PAD, UNK, CLS, SEP, MASK = range(5)
+# Decoders and encoder-decoders have the same ids by other names.
+BOS, EOS = CLS, SEP
 FIRST_REGULAR = 5
 
 
@@ -22,6 +27,89 @@ def vocabulary(size: int = 100) -> Vocabulary:
     special = np.zeros(size, dtype=bool)
     special[:FIRST_REGULAR] = True
     return Vocabulary(size, special, np.flatnonzero(~special), PAD, MASK, Frame((CLS,), (SEP,)), sep_id=SEP)
+
+
+def decoder_vocabulary(size: int = 100, *, bos: bool = True) -> Vocabulary:
+    """As `vocabulary`, framed as Llama's (`<s> …`) or, without `bos`, as GPT-2's (nothing)."""
+    special = np.zeros(size, dtype=bool)
+    special[:FIRST_REGULAR] = True
+    frame = Frame((BOS,) if bos else (), ())
+    return Vocabulary(size, special, np.flatnonzero(~special), PAD, None, frame, eos_id=EOS)
+
+
+def t5_vocabulary(size: int = 100, *, num_sentinels: int = 20) -> Vocabulary:
+    """As `vocabulary`, framed as T5's (`… </s>`), with its sentinels at the end, counting down."""
+    special = np.zeros(size, dtype=bool)
+    special[:FIRST_REGULAR] = True
+    special[size - num_sentinels :] = True
+    return Vocabulary(
+        size,
+        special,
+        np.flatnonzero(~special),
+        PAD,
+        None,
+        Frame((), (EOS,)),
+        eos_id=EOS,
+        sentinels=tuple(range(size - 1, size - num_sentinels - 1, -1)),
+        decoder_start_id=PAD,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryStore:
+    """What objectives read of a `TokenStore`, in memory. Made by `memory_store`."""
+
+    ids: np.ndarray
+    flags: np.ndarray
+    documents: np.ndarray
+    groups: np.ndarray
+    has_words: bool = True
+    has_pairs: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def spans(self, isolate: Isolate) -> np.ndarray:
+        return {"document": self.documents, "group": self.groups, "none": np.array([[0, len(self)]])}[isolate]
+
+
+def memory_store(
+    documents: Sequence[Sequence[int]],
+    *,
+    flags: Sequence[Sequence[int]] | None = None,
+    groups: str = "",
+    joint: int | None = SEP,
+    newline: int | None = None,
+    has_pairs: bool = False,
+) -> MemoryStore:
+    """A store of the given documents.
+
+    Args:
+        flags: of each token, document by document; default each begins a word.
+        groups: the group of each document by a letter, default one each; those of a group stand together.
+        joint: what stands after a group's last document; `newline` after the others, default the same.
+    """
+    flags = [[WORD_START] * len(document) for document in documents] if flags is None else flags
+    groups = groups or "".join(chr(ord("a") + number) for number in range(len(documents)))
+    ids: list[int] = []
+    marks: list[int] = []
+    bounds, group_bounds = [], []
+    for number, document in enumerate(documents):
+        if number == 0 or groups[number] != groups[number - 1]:
+            group_bounds.append([len(ids), len(ids)])
+        bounds.append([len(ids), len(ids) + len(document)])
+        group_bounds[-1][1] = bounds[-1][1]
+        ends_group = number + 1 == len(documents) or groups[number + 1] != groups[number]
+        between = joint if ends_group or newline is None else newline
+        ids += [*document, *([] if between is None else [between])]
+        marks += [*flags[number], *([] if between is None else [WORD_START | JOINT])]
+    return MemoryStore(
+        np.array(ids, dtype=np.uint16),
+        np.array(marks, dtype=np.uint8),
+        np.array(bounds, dtype=np.int64).reshape(-1, 2),
+        np.array(group_bounds, dtype=np.int64).reshape(-1, 2),
+        has_pairs=has_pairs,
+    )
 
 
 def row(*pieces: list[int], word_starts: list[list[int]] | None = None) -> Row:
@@ -43,7 +131,10 @@ def row(*pieces: list[int], word_starts: list[list[int]] | None = None) -> Row:
 def _places(lengths: list[int]) -> np.ndarray:
     ends = np.cumsum(lengths)
     return np.concatenate(
-        [np.pad(np.arange(end - length, end), 1, constant_values=NO_PLACE) for length, end in zip(lengths, ends)]
+        [
+            np.pad(np.arange(end - length, end), 1, constant_values=NO_PLACE)
+            for length, end in zip(lengths, ends, strict=True)
+        ]
     )
 
 

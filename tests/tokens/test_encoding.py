@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from acclimate.corpus import Document
 from acclimate.errors import DataError
 from acclimate.tokens import encoding
-from acclimate.tokens.encoding import JOINT, SENTENCE_START, WORD_START, encode_documents, id_dtype, make_chunks
+from acclimate.tokens.encoding import (
+    IS_RANDOM,
+    JOINT,
+    SECOND_START,
+    SENTENCE_START,
+    WORD_START,
+    encode_documents,
+    id_dtype,
+    make_chunks,
+)
+from acclimate.tokens.tokenizers import encode_text
 
 from .helpers import byte_bpe, documents, word_piece
 
@@ -61,6 +71,67 @@ def test_sentences_within_a_document_are_flagged() -> None:
     assert tokens == ["A", ".", "Ċ", "Ċ", "B", ".", "Ġ", "C", "Ċ", "a", "<eos>"]
     # `B.` is an initial, so that `C` goes on.
     assert np.flatnonzero(encoded.flags & SENTENCE_START).tolist() == [0, 2, 9]
+
+
+def pair(first: str, second: str, *, is_random: bool = False) -> Document:
+    metadata = {"pair": {"second": len(first) + 1, "is_random": is_random}}
+    return Document(f"{first}/{second}", f"{first}\n{second}", f"{first}/{second}", metadata)
+
+
+def test_a_pair_whose_line_break_is_a_token() -> None:
+    tokenizer = byte_bpe()
+    (encoded,) = encode_documents([pair("Ab", "c", is_random=True), *documents("a"), pair("b", "c")], tokenizer)
+    tokens = tokenizer.convert_ids_to_tokens(encoded.ids.tolist())
+    assert tokens == ["A", "b", "Ċ", "c", "<eos>", "a", "<eos>", "b", "Ċ", "c", "<eos>"]
+    sentence, joint = WORD_START | SENTENCE_START, WORD_START | JOINT
+    second = sentence | SECOND_START
+    assert encoded.flags.tolist() == [
+        *(sentence, 0, joint, second | IS_RANDOM, joint),
+        *(sentence, joint),
+        *(sentence, joint, second, joint),
+    ]
+    # The line break is a byte of the document's text.
+    assert encoded.num_bytes.tolist() == [1, 1, 1, 1, 0, 1, 0, 1, 1, 1, 0]
+
+
+def test_a_pair_whose_line_break_is_dropped() -> None:
+    (encoded,) = encode_documents([pair("ab c", "ab", is_random=True)], word_piece("a", "##b", "c"))
+    assert encoded.ids.tolist() == [5, 6, 7, 5, 6, 3]
+    assert np.flatnonzero(encoded.flags & SECOND_START).tolist() == [3]
+    assert np.flatnonzero(encoded.flags & IS_RANDOM).tolist() == [3]
+    assert np.flatnonzero(encoded.flags & JOINT).tolist() == [5]
+    assert encoded.num_bytes.tolist() == [1, 2, 2, 1, 1, 0]
+
+
+def test_a_pair_whose_second_text_has_no_token() -> None:
+    (encoded,) = encode_documents([pair("ab", "\x01"), *documents("ab")], word_piece("a", "##b"))
+    assert encoded.ids.tolist() == [5, 6, 3, 5, 6, 3]
+    assert not (encoded.flags & (SECOND_START | IS_RANDOM)).any()
+
+
+def test_a_pair_of_a_slow_tokenizer() -> None:
+    from transformers import ByT5Tokenizer
+
+    (encoded,) = encode_documents([pair("ab", "c", is_random=True), *documents("")], ByT5Tokenizer())
+    # bytes + 3; the line break is a token of its own, `</s>` is 1
+    assert encoded.ids.tolist() == [100, 101, 13, 102, 1, 1]
+    assert np.flatnonzero(encoded.flags & SECOND_START).tolist() == [3]
+    assert np.flatnonzero(encoded.flags & IS_RANDOM).tolist() == [3]
+    assert np.flatnonzero(encoded.flags & JOINT).tolist() == [2, 4, 5]
+    assert np.flatnonzero(encoded.flags & SENTENCE_START).tolist() == [0, 3]
+
+
+def test_pairs_of_real_tokenizers(real_tokenizer: tuple[str, Any]) -> None:
+    _, tokenizer = real_tokenizer
+    first, second = "The first one, i.e. this.", "the other: 使用语言模型"
+    (encoded,) = encode_documents([pair(first, second, is_random=True)], tokenizer)
+    (place,) = np.flatnonzero(encoded.flags & SECOND_START)
+    start, end = encoded.bounds[0]
+    ids = encoded.ids[start:end][encoded.flags[start:end] & JOINT == 0].tolist()
+    num_first = int((encoded.flags[:place] & JOINT == 0).sum())
+    assert tokenizer.decode(ids[:num_first]) == tokenizer.decode(encode_text(tokenizer, first))
+    assert tokenizer.decode(ids[num_first:]) == tokenizer.decode(encode_text(tokenizer, second))
+    assert encoded.num_bytes.sum() == len(f"{first}\n{second}".encode())
 
 
 def test_newlines_join_lines_and_the_end_token_groups() -> None:

@@ -12,10 +12,12 @@ import pytest
 
 from acclimate.artifacts import MANIFEST
 from acclimate.corpus import Document, build_corpus
-from acclimate.corpus.settings import CorpusSettings, SourceSettings
+from acclimate.corpus.settings import CorpusSettings, PairSettings, SourceSettings
 from acclimate.errors import ArtifactError
 from acclimate.tokens import (
+    IS_RANDOM,
     JOINT,
+    SECOND_START,
     SENTENCE_START,
     WORD_START,
     TokenStore,
@@ -72,7 +74,23 @@ def test_the_ledger_of_tokens(store: TokenStore) -> None:
     assert manifest["tokens"] == {"stream": 14, "text": 9, "joints": 5, "unknown": 0}
     assert (manifest["num_documents"], manifest["num_groups"], manifest["num_characters"]) == (5, 3, 12)
     assert manifest["num_bytes"] == 12
-    assert store.has_words and store.has_sentences
+    assert store.has_words and store.has_sentences and not store.has_pairs
+
+
+def test_a_corpus_of_pairs(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("sentence_a,sentence_b,label\nab,c,0\nc,ab c,1\n", encoding="utf-8")
+    source = SourceSettings(path=str(tmp_path / "pairs.csv"), pair=PairSettings(one_means="random"))
+    corpus = build_corpus(CorpusSettings(sources=[source], held_out=0.0), tmp_path / "corpus")
+    store = build_token_store(corpus, "train", byte_bpe(), tmp_path / "store")
+    assert store.has_pairs
+    # `ab`, a line break and `c`, then the end token; `c`, a line break and `ab c`
+    assert np.flatnonzero(store.flags & SECOND_START).tolist() == [3, 7]
+    assert np.flatnonzero(store.flags & IS_RANDOM).tolist() == [7]
+    assert np.flatnonzero(store.flags & JOINT).tolist() == [2, 4, 6, 11]
+    assert store.documents.tolist() == [[0, 4], [5, 11]]
+    # A line break between the texts of a pair is a joint, and no token of text.
+    assert store.manifest["tokens"] == {"stream": 12, "text": 8, "joints": 4, "unknown": 0}
+    assert store.manifest["num_pairs"] == 2
 
 
 def test_every_document_decodes_to_its_text(tmp_path: Path) -> None:

@@ -33,6 +33,8 @@ class Format(StrEnum):
     markdown = "markdown"
     json = "json"
     jsonl = "jsonl"
+    csv = "csv"
+    tsv = "tsv"
     dataset = "dataset"
 
 

@@ -13,7 +13,19 @@ from typing import Annotated
 import typer
 
 from acclimate import __version__
-from acclimate.cli import corpus, demo, evaluate, fill, generate, pretrain, run
+from acclimate.cli import (
+    corpus,
+    demo,
+    detect,
+    evaluate,
+    fill,
+    generate,
+    inspect_batch,
+    judge_pair,
+    objectives,
+    pretrain,
+    run,
+)
 from acclimate.errors import AcclimateError
 
 app = typer.Typer(
@@ -44,11 +56,15 @@ def _options(
 
 app.command("demo")(demo.demo)
 app.add_typer(corpus.app, name="corpus")
+app.command("objectives")(objectives.objectives)
+app.command("inspect-batch")(inspect_batch.inspect_batch)
 app.command("pretrain")(pretrain.pretrain)
 app.command("run")(run.run)
 app.command("evaluate")(evaluate.evaluate)
 app.command("fill")(fill.fill)
 app.command("generate")(generate.generate)
+app.command("judge-pair")(judge_pair.judge_pair)
+app.command("detect")(detect.detect)
 
 
 def main() -> None:

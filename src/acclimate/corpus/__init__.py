@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acclimate.corpus.build import build_corpus
-    from acclimate.corpus.document import Document
+    from acclimate.corpus.document import Document, Pair
     from acclimate.corpus.folder import Corpus, DroppedDocument, open_corpus
     from acclimate.corpus.ledger import Ledger
-    from acclimate.corpus.settings import CorpusSettings, SourceSettings
+    from acclimate.corpus.settings import CorpusSettings, PairSettings, SourceSettings
 
 _HOME = {
     "Corpus": "folder",
@@ -21,6 +21,8 @@ _HOME = {
     "Document": "document",
     "DroppedDocument": "folder",
     "Ledger": "ledger",
+    "Pair": "document",
+    "PairSettings": "settings",
     "SourceSettings": "settings",
     "build_corpus": "build",
     "open_corpus": "folder",
@@ -32,6 +34,8 @@ __all__ = [
     "Document",
     "DroppedDocument",
     "Ledger",
+    "Pair",
+    "PairSettings",
     "SourceSettings",
     "build_corpus",
     "open_corpus",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from acclimate.corpus.document import pair_of
 from acclimate.corpus.pieces import Piece
 from acclimate.corpus.settings import CorpusSettings
 
@@ -11,12 +12,13 @@ MIN_CHARS_OF_FILES = 201  # "more than 200 characters"
 
 
 def too_short(piece: Piece, settings: CorpusSettings) -> str | None:
-    """Empty, or below the minimum; by default only files read as one document have one."""
+    """Empty, or below the minimum; by default only files read as one document have one, and pairs never."""
     if not piece.text.strip():
         return "empty"
     minimum = settings.min_chars
     if minimum is None:
-        minimum = 0 if piece.running is not None or piece.anchor else MIN_CHARS_OF_FILES
+        is_part = piece.running is not None or bool(piece.anchor) or pair_of(piece.metadata) is not None
+        minimum = 0 if is_part else MIN_CHARS_OF_FILES
     return "too_short" if len(piece.text) < minimum else None
 
 

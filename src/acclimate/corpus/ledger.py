@@ -14,6 +14,7 @@ from acclimate.corpus.pieces import Piece
 
 REASONS: dict[str, str] = {
     "blank_line": "white space between lines or passages, and lines of white space alone",
+    "broken_csv": "a row of CSV or TSV with broken quotes, or with other fields than the header has",
     "broken_json": "a line or file that is no valid JSON",
     "byte_order_mark": "the mark U+FEFF at the start of a file or text",
     "carriage_return": "CR of a line end; a lone CR becomes a line feed, which counts as added",
@@ -29,14 +30,17 @@ REASONS: dict[str, str] = {
     "markdown_link_target": "the address and title of a link or image; its text is kept",
     "markdown_markup": "heading, emphasis, quote, fence and table marks, escapes, indentation",
     "no_text": "a record whose text field is missing or no text",
+    "pair_label": "a pair whose label is missing, or is none that is known",
+    "pair_text": "a pair of which one text is missing, no text, or white space alone",
+    "pair_white_space": "white space around one of the two texts of a pair",
     "too_short": "fewer characters of kept text than `min_chars` asks for",
     "undecodable_file": "a file that is not in the given encoding; counts no characters",
-    "undecodable_line": "a line of JSON Lines that is not in the given encoding; counts no characters",
+    "undecodable_line": "a line of JSON Lines, CSV or TSV that is not in the given encoding; counts no characters",
     "unreadable_file": "a file that the system or its compression does not let us read; counts no characters",
 }
 
 # What `strict: true` refuses to pass over.
-BROKEN = frozenset({"broken_json", "undecodable_file", "undecodable_line", "unreadable_file"})
+BROKEN = frozenset({"broken_csv", "broken_json", "undecodable_file", "undecodable_line", "unreadable_file"})
 
 
 @dataclass(slots=True)

@@ -19,6 +19,30 @@ HUB = "hf://datasets/"
 _GIT_URL = re.compile(r"git\+|git@|ssh://|git://|file://|https?://.*\.git/?$|[\w.-]+@[\w.-]+:.+\.git$")
 
 
+class PairSettings(Section):
+    """Labelled pairs: which fields of a record hold them, and what the labels mean.
+
+    Attributes:
+        first: the field of the first text.
+        second: the field of the second text.
+        label: the field that says whether the second text follows the first or was chosen at random: `next`,
+            `is_next`, `consecutive` against `random`, `not_next`, or numbers or truth values.
+        one_means: what a label of 1 (of 0 and 1, or of 1 and 2) or true means. Must be given where labels are such,
+            since data sets differ in it.
+    """
+
+    first: str = "sentence_a"
+    second: str = "sentence_b"
+    label: str = "label"
+    one_means: Literal["random", "consecutive"] | None = None
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if len({self.first, self.second, self.label}) < 3:
+            raise ValueError("first, second and label of a pair must be three different fields")
+        return self
+
+
 class SourceSettings(Section):
     """One source of documents: files, a git repository or a Hugging Face data set.
 
@@ -36,6 +60,7 @@ class SourceSettings(Section):
         text_field: the field of a record that holds its text. Default: `text`, `content` or `tokens`.
         title_field: the field of a record that holds its title. Default: `title`.
         id_field: the field of a record that names it. Default: `id`.
+        pair: read each record as a labelled pair of texts.
         title: `prefix` puts a record's title before its text, `metadata` keeps it beside the text.
         markdown: `text` reads Markdown into plain text, `source` keeps it as it is.
         encoding: encoding of the files.
@@ -59,11 +84,12 @@ class SourceSettings(Section):
     subset: str | None = None
     glob: str | list[str] | None = None
     recursive: bool = True
-    format: Literal["auto", "text", "markdown", "json", "jsonl", "dataset"] = "auto"
+    format: Literal["auto", "text", "markdown", "json", "jsonl", "csv", "tsv", "dataset"] = "auto"
     unit: Literal["auto", "file", "line", "paragraph"] = "auto"
     text_field: str | None = None
     title_field: str | None = None
     id_field: str | None = None
+    pair: PairSettings | None = None
     title: Literal["metadata", "prefix"] = "metadata"
     markdown: Literal["text", "source"] = "text"
     encoding: str = "utf-8"
@@ -105,7 +131,16 @@ class SourceSettings(Section):
                 raise ValueError(
                     f"{name} has no meaning for {self.location}, which is read as {_DESCRIPTION[self.kind]}"
                 )
+        if self.pair is not None:
+            self._agrees_with_pairs()
         return self
+
+    def _agrees_with_pairs(self) -> None:
+        for name in ("text_field", "title_field", "title", "unit", "markdown"):
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no meaning for pairs; leave it out, or leave out `pair`")
+        if self.format in ("text", "markdown"):
+            raise ValueError(f"pairs are read from records, not from {self.format}; give csv, tsv, json or jsonl")
 
     @property
     def kind(self) -> Kind:

@@ -227,8 +227,9 @@ class Objective(ABC):
 
 
 def pad(arrays: Sequence[NDArray[Any]], fill: int) -> torch.Tensor:
-    """Arrays of unequal length as one tensor, [B, L] int64."""
-    padded = np.full((len(arrays), max(map(len, arrays))), fill, dtype=np.int64)
+    """Arrays of unequal length as one tensor, [B, L] int64, L at least 1: no model takes a row of nothing, such as the
+    targets of a text of one token."""
+    padded = np.full((len(arrays), max(1, *map(len, arrays))), fill, dtype=np.int64)
     for index, array in enumerate(arrays):
         padded[index, : len(array)] = array
     return torch.from_numpy(padded)

@@ -4,7 +4,8 @@ A text is framed as the tokenizer frames one at its beginning (`<s>`, say), and 
 goes on in another row there is no EOS, since the text does not end there. The texts of a row are kept apart by
 attention and positions. Without a BOS the first token of a piece is read and not predicted.
 
-EOS is predicted, so that a model learns where texts end; so are the line breaks that join the lines of a file.
+EOS is predicted, so that a model learns where texts end; so are the line breaks that join the lines of a file. The
+unknown token, which some tokenizers put in place of text, is read and not predicted.
 Rejected: the stream cut every `max_length` tokens with attention across documents, as `run_clm.py` has it.
 """
 
@@ -86,7 +87,10 @@ class CausalLanguageModeling(Objective):
         return self.corrupt(end_texts(row, plan.ends, self.vocabulary), self.rng(key))
 
     def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
-        targets = (row.places != NO_PLACE) & (row.position_ids > 0)
+        # Of special tokens only those that end or join texts are predicted.
+        joins = [token for token in (self.vocabulary.eos_id, self.vocabulary.sep_id) if token is not None]
+        to_predict = ~self.vocabulary.special[row.input_ids] | np.isin(row.input_ids, joins)
+        targets = (row.places != NO_PLACE) & (row.position_ids > 0) & to_predict
         return {
             "input_ids": row.input_ids,
             "labels": np.where(targets, row.input_ids, IGNORE),

@@ -108,7 +108,8 @@ class _Cutter:
     def __init__(self, store: TokenStore, room: int, rng: np.random.Generator) -> None:
         flags = store.flags[:]
         self.sentences = np.flatnonzero(flags & SENTENCE_START)
-        self.words = np.flatnonzero(flags & WORD_START)
+        # No half starts with a joint, where words are told.
+        self.words = np.flatnonzero((flags & (WORD_START | JOINT)) == WORD_START)
         self.room = room
         self.rng = rng
 

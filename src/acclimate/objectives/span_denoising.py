@@ -70,7 +70,7 @@ class SpanDenoising(Objective):
             raise ModelError(
                 "`span_denoising` needs sentinels (`<extra_id_0>`, …) and an EOS, and this tokenizer lacks them"
             )
-        self.raw_length = raw_length(self.settings, max_length)
+        self.raw_length = raw_length(self.settings, max_length, len(vocabulary.frame))
         if self.raw_length < 3:
             raise ModelError(
                 f"`objective.mean_noise_span_length` of {self.settings.mean_noise_span_length:g} is longer than what "
@@ -86,7 +86,7 @@ class SpanDenoising(Objective):
     def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
         # Rounding makes the corrupted length of a short text uneven: the frame in raw tokens is wide enough that no
         # row of texts overflows.
-        frame = frame_in_raw_tokens(self.settings, self.max_length) if packed else 0
+        frame = frame_in_raw_tokens(self.settings, self.max_length, len(self.vocabulary.frame)) if packed else 0
         return pack(
             store.spans(isolate),
             store.flags,
@@ -97,8 +97,9 @@ class SpanDenoising(Objective):
 
     def row_lengths(self, plan: Plan, epoch: int) -> NDArray[np.int64]:
         lengths = plan.pieces[:, 1] - plan.pieces[:, 0]
-        inputs = np.array([input_length(int(length), self.settings) for length in lengths])
-        sums = np.concatenate([[0], np.cumsum(inputs)])
+        frame = len(self.vocabulary.frame)
+        costs = np.array([input_length(length, self.settings, frame) for length in range(self.raw_length + 1)])
+        sums = np.concatenate([[0], np.cumsum(costs[lengths])])
         return np.asarray(sums[plan.rows[1:]] - sums[plan.rows[:-1]], dtype=np.int64)
 
     def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
@@ -122,7 +123,7 @@ class SpanDenoising(Objective):
         text = piece.places != NO_PLACE
         ids, places, candidates = piece.input_ids[text], piece.places[text], piece.candidates[text]
         noise = np.zeros(len(ids), dtype=bool)
-        noise[candidates] = noise_mask(int(candidates.sum()), self.settings, rng)
+        noise[candidates] = noise_mask(int(candidates.sum()), *self._amount(candidates), rng)
         in_text = np.flatnonzero(candidates)
         starts = np.zeros(len(ids), dtype=bool)
         flags = noise[in_text]
@@ -147,6 +148,19 @@ class SpanDenoising(Objective):
             np.append(tokens[in_target], eos_id) if len(sentinels) else np.empty(0, dtype=np.int64),
             np.append(token_places[in_target], NO_PLACE) if len(sentinels) else np.empty(0, dtype=np.int64),
         )
+
+    def _amount(self, candidates: NDArray[np.bool_]) -> tuple[int, int]:
+        """How many tokens of a text are taken out, in how many spans.
+
+        The text's whole length decides, so that the input is as long as planned though line breaks and unknown tokens
+        are never taken. Where these are many there are fewer spans, of more tokens each.
+        """
+        num_candidates = int(candidates.sum())
+        num_noise, num_spans = noise_of(len(candidates), self.settings)
+        fewer = max(0, -((num_candidates - num_noise - num_spans) // 2))
+        if fewer < num_spans:
+            return num_noise - fewer, num_spans - fewer
+        return noise_of(num_candidates, self.settings)
 
     def padding(self) -> Mapping[str, int]:
         pad_id = self.vocabulary.pad_id or 0
@@ -185,27 +199,27 @@ def noise_of(length: int, settings: SpanDenoisingSettings) -> tuple[int, int]:
     return num_noise, num_spans
 
 
-def input_length(length: int, settings: SpanDenoisingSettings) -> int:
-    """The encoder's input for a text of `length` tokens: what stays, a sentinel a span, EOS."""
+def input_length(length: int, settings: SpanDenoisingSettings, frame_length: int = 1) -> int:
+    """The encoder's input for a text of `length` tokens: what stays, a sentinel a span, and the frame (T5's is EOS)."""
     num_noise, num_spans = noise_of(length, settings)
-    return length - num_noise + num_spans + 1
+    return length - num_noise + num_spans + frame_length
 
 
-def raw_length(settings: SpanDenoisingSettings, max_length: int) -> int:
+def raw_length(settings: SpanDenoisingSettings, max_length: int, frame_length: int = 1) -> int:
     """The longest text whose corrupted input fits into `max_length` tokens."""
     length = max_length
-    while input_length(length + 1, settings) <= max_length:
+    while input_length(length + 1, settings, frame_length) <= max_length:
         length += 1
-    while length > 0 and input_length(length, settings) > max_length:
+    while length > 0 and input_length(length, settings, frame_length) > max_length:
         length -= 1
     return length
 
 
-def frame_in_raw_tokens(settings: SpanDenoisingSettings, max_length: int) -> int:
+def frame_in_raw_tokens(settings: SpanDenoisingSettings, max_length: int, frame_length: int = 1) -> int:
     """The smallest frame c such that texts whose lengths plus c sum to at most `raw_length` + c have corrupted inputs
     that sum to at most `max_length`."""
-    longest = raw_length(settings, max_length)
-    costs = np.array([input_length(length, settings) for length in range(1, longest + 1)])
+    longest = raw_length(settings, max_length, frame_length)
+    costs = np.array([input_length(length, settings, frame_length) for length in range(1, longest + 1)])
     for frame in range(1, longest):
         # best[s]: the largest sum of inputs that texts of total size s can have (an unbounded knapsack).
         best = np.zeros(longest + frame + 1, dtype=np.int64)
@@ -218,10 +232,9 @@ def frame_in_raw_tokens(settings: SpanDenoisingSettings, max_length: int) -> int
     raise DataError(f"`max_length` of {max_length} is too short for `span_denoising`")
 
 
-def noise_mask(length: int, settings: SpanDenoisingSettings, rng: np.random.Generator) -> NDArray[np.bool_]:
+def noise_mask(length: int, num_noise: int, num_spans: int, rng: np.random.Generator) -> NDArray[np.bool_]:
     """[length] bool: which tokens of a text are taken out. Kept and taken stretches alternate, a kept one first; the
     lengths of both are random partitions (`random_spans_noise_mask` of T5)."""
-    num_noise, num_spans = noise_of(length, settings)
     if num_spans == 0:
         return np.zeros(length, dtype=bool)
     kept = random_partition(length - num_noise, num_spans, rng)

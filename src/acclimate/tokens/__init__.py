@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from acclimate.tokens.sentences import sentence_starts
     from acclimate.tokens.settings import TokenizerSettings
     from acclimate.tokens.store import (
+        IS_RANDOM,
         JOINT,
+        SECOND_START,
         SENTENCE_START,
         WORD_START,
         TokenStore,
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Frame": "tokenizers",
+    "IS_RANDOM": "store",
     "JOINT": "store",
     "Plan": "packing",
+    "SECOND_START": "store",
     "SENTENCE_START": "store",
     "TokenStore": "store",
     "TokenizerSettings": "settings",
@@ -48,8 +52,10 @@ _HOMES = {
 
 __all__ = [
     "Frame",
+    "IS_RANDOM",
     "JOINT",
     "Plan",
+    "SECOND_START",
     "SENTENCE_START",
     "TokenStore",
     "TokenizerSettings",

@@ -31,13 +31,15 @@ from acclimate.tokens.words import batch_word_starts, token_bounds
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from acclimate.corpus import Document
+    from acclimate.corpus import Document, Pair
 
 IntArray = npt.NDArray[np.int64]
 
 WORD_START = 1
 JOINT = 2
 SENTENCE_START = 4
+SECOND_START = 8
+IS_RANDOM = 16
 
 # A chunk is closed when it has this many characters or documents: enough to be worth sending, little to keep.
 CHUNK_CHARACTERS = 1 << 19
@@ -46,10 +48,11 @@ CHUNK_DOCUMENTS = 1 << 14
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive documents: their texts, and whether each is the last of its group."""
+    """Consecutive documents: their texts, what pairs they are, and whether each is the last of its group."""
 
     ids: list[str]
     texts: list[str]
+    pairs: list[Pair | None]
     ends_group: list[bool]
 
 
@@ -90,7 +93,7 @@ def id_dtype(num_ids: int) -> np.dtype[Any]:
 
 def make_chunks(documents: Iterable[Document]) -> Iterator[Chunk]:
     """Put documents together into chunks of about `CHUNK_CHARACTERS`, in order."""
-    chunk = Chunk([], [], [])
+    chunk = Chunk([], [], [], [])
     size = 0
     group: str | None = None
     for document in documents:
@@ -98,9 +101,10 @@ def make_chunks(documents: Iterable[Document]) -> Iterator[Chunk]:
             chunk.ends_group.append(document.group != group)
             if size >= CHUNK_CHARACTERS or len(chunk.ids) >= CHUNK_DOCUMENTS:
                 yield chunk
-                chunk, size = Chunk([], [], []), 0
+                chunk, size = Chunk([], [], [], []), 0
         chunk.ids.append(document.id)
         chunk.texts.append(document.text)
+        chunk.pairs.append(document.pair)
         size += len(document.text)
         group = document.group
     if chunk.ids:
@@ -213,22 +217,57 @@ def _fast_encoder(settings: _Settings) -> Callable[[Chunk], Encoded]:
         words = batch_word_starts(chunk.texts, starts, ends, lengths)
         sentences = batch_sentence_starts(chunk.texts, starts, ends, lengths, words)
         flags = words * np.uint8(WORD_START) | sentences * np.uint8(SENTENCE_START)
+        _flag_pairs(chunk.pairs, starts, ends, lengths, flags)
         tokens = _Tokens(ids, lengths, flags, batch_num_bytes(chunk.texts, starts, lengths))
         return _join(chunk, tokens, settings)
 
     return encode
 
 
+def _flag_pairs(
+    pairs: Sequence[Pair | None], starts: IntArray, ends: IntArray, lengths: IntArray, flags: npt.NDArray[np.uint8]
+) -> None:
+    """Flag in `flags` [t] where the second texts of pairs begin; the line break before one is a joint."""
+    stops = np.cumsum(lengths)
+    for pair, first, stop in zip(pairs, (stops - lengths).tolist(), stops.tolist(), strict=True):
+        if pair is None:
+            continue
+        in_second = ends[first:stop] > pair.second
+        second = first + int(in_second.argmax()) if in_second.any() else stop
+        joint = first + np.flatnonzero(starts[first:second] >= pair.second - 1)
+        flags[joint] = WORD_START | JOINT
+        flags[second : min(second + 1, stop)] |= _second_flags(pair)
+
+
+def _second_flags(pair: Pair) -> int:
+    return WORD_START | SENTENCE_START | SECOND_START | (IS_RANDOM if pair.is_random else 0)
+
+
 def _slow_encoder(tokenizer: PreTrainedTokenizerBase, settings: _Settings) -> Callable[[Chunk], Encoded]:
+    joints = settings.joints
+    line_break = joints.within if joints.within != joints.after else ()
+
+    def encode_document(text: str, pair: Pair | None) -> tuple[list[int], npt.NDArray[np.uint8]]:
+        """Ids and flags. Without offsets, the two texts of a pair are encoded one by one to know where each begins."""
+        ids = encode_text(tokenizer, text if pair is None else text[: pair.second - 1])
+        flags = np.full(len(ids), WORD_START, np.uint8)
+        flags[:1] |= SENTENCE_START
+        if pair is None:
+            return ids, flags
+        second = encode_text(tokenizer, text[pair.second :])
+        second_flags = np.full(len(second), WORD_START, np.uint8)
+        second_flags[:1] |= _second_flags(pair)
+        joint = np.full(len(line_break), WORD_START | JOINT, np.uint8)
+        return [*ids, *line_break, *second], np.concatenate([flags, joint, second_flags])
+
     def encode(chunk: Chunk) -> Encoded:
-        ids, lengths = _flat([encode_text(tokenizer, text) for text in chunk.texts])
-        # Without offsets, a document's bytes are spread over its tokens, so that at least the sums are right.
+        documents = [encode_document(*document) for document in zip(chunk.texts, chunk.pairs, strict=True)]
+        ids, lengths = _flat([document_ids for document_ids, _ in documents])
+        flags = np.concatenate([document_flags for _, document_flags in documents])
+        # Nor are the bytes of single tokens known: they are spread, so that at least the sums are right.
         sizes = [len(text.encode("utf-8", "surrogatepass")) for text in chunk.texts]
         num_bytes = np.concatenate([spread_bytes(*pair) for pair in zip(sizes, lengths.tolist(), strict=True)])
-        flags = np.full(len(ids), WORD_START, np.uint8)
-        flags[(np.cumsum(lengths) - lengths)[lengths > 0]] |= SENTENCE_START
-        tokens = _Tokens(ids, lengths, flags, num_bytes)
-        return _join(chunk, tokens, settings)
+        return _join(chunk, _Tokens(ids, lengths, flags, num_bytes), settings)
 
     return encode
 

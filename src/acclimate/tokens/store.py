@@ -5,7 +5,7 @@ A store is a folder:
 | file | type | content |
 | --- | --- | --- |
 | `ids.bin` | uint16, or uint32 for vocabularies above 65,536 | [T] every document's ids, each followed by a joint |
-| `flags.bin` | uint8 | [T] bit field: `WORD_START`, `JOINT`, `SENTENCE_START` |
+| `flags.bin` | uint8 | [T] bit field: `WORD_START`, `JOINT`, `SENTENCE_START`, `SECOND_START`, `IS_RANDOM` |
 | `bytes.bin` | uint32 | [T] the bytes of UTF-8 that each token stands for; a joint for none |
 | `documents.bin` | int64 | [D, 2] first token and end of each document, without its joint |
 | `document_groups.bin` | int64 | [D] the group of each document |
@@ -32,7 +32,16 @@ import numpy.typing as npt
 
 from acclimate.artifacts import find_manifest, fingerprint, read_manifest, staged_folder, write_manifest
 from acclimate.errors import ArtifactError
-from acclimate.tokens.encoding import JOINT, SENTENCE_START, WORD_START, Encoded, encode_documents, id_dtype
+from acclimate.tokens.encoding import (
+    IS_RANDOM,
+    JOINT,
+    SECOND_START,
+    SENTENCE_START,
+    WORD_START,
+    Encoded,
+    encode_documents,
+    id_dtype,
+)
 from acclimate.tokens.tokenizers import tokenizer_fingerprint
 
 if TYPE_CHECKING:
@@ -40,11 +49,21 @@ if TYPE_CHECKING:
 
     from acclimate.corpus import Corpus
 
-__all__ = ["JOINT", "KIND", "SENTENCE_START", "WORD_START", "TokenStore", "build_token_store", "open_token_store"]
+__all__ = [
+    "IS_RANDOM",
+    "JOINT",
+    "KIND",
+    "SECOND_START",
+    "SENTENCE_START",
+    "WORD_START",
+    "TokenStore",
+    "build_token_store",
+    "open_token_store",
+]
 
 KIND = "tokens"
 # Also to be raised when a rule changes by which tokens are flagged or bytes counted.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 Isolate = Literal["document", "group", "none"]
 Progress = Callable[[str, int, int | None], None]
@@ -58,8 +77,10 @@ class TokenStore:
         folder: where it is.
         manifest: what made it; `manifest["tokens"]` is the token ledger.
         ids: [T] uint16 or uint32 token ids.
-        flags: [T] uint8 bit field of `WORD_START`, `JOINT` and `SENTENCE_START`. The first token of a document starts a
-            sentence, a joint never does; what starts a sentence starts a word.
+        flags: [T] uint8 bit field of `WORD_START`, `JOINT`, `SENTENCE_START`, `SECOND_START` and `IS_RANDOM`. The first
+            token of a document starts a sentence, a joint never does; what starts a sentence starts a word. Of a
+            labelled pair, the second text's first token has `SECOND_START`, and `IS_RANDOM` where the label says so;
+            the line break before it, where it is a token, is a joint within the document.
         num_bytes: [T] uint32 the bytes of UTF-8 of the document's text that each token stands for. Those of a document
             sum up to its length exactly, unless it has no tokens; a slow tokenizer's are an equal share each.
         documents: [D, 2] int64 first token and end of each document.
@@ -98,6 +119,11 @@ class TokenStore:
     def has_sentences(self) -> bool:
         """Whether sentence starts are known; with slow tokenizers only the first token of each document is flagged."""
         return bool(self.manifest["sentences"])
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether any document is a labelled pair."""
+        return bool(self.manifest["num_pairs"])
 
     @functools.cached_property
     def document_ids(self) -> list[str]:
@@ -238,7 +264,7 @@ def _write_stream(
 ) -> dict[str, Any]:
     """Write the store's files chunk by chunk; returns the counts for the manifest."""
     counts = dict.fromkeys(("stream", "text", "joints", "unknown"), 0)
-    num_documents = num_groups = num_characters = num_bytes = group_start = 0
+    num_documents = num_groups = num_characters = num_bytes = num_pairs = group_start = 0
     total = corpus.num_documents(split)
     files: dict[str, BinaryIO] = {}
     try:
@@ -253,25 +279,27 @@ def _write_stream(
             _append(files, encoded, bounds, num_groups + np.cumsum(ends_group) - ends_group)
             _write(files["groups.bin"], np.stack([group_starts, group_ends], axis=1), "<i8")
             counts["stream"] += len(encoded.ids)
-            counts["text"] += int((bounds[:, 1] - bounds[:, 0]).sum())
+            counts["joints"] += int((encoded.flags & JOINT > 0).sum())
             counts["unknown"] += encoded.num_unknown
             num_documents += len(bounds)
             num_groups += len(group_ends)
             num_characters += encoded.num_characters
             num_bytes += encoded.text_bytes
+            num_pairs += int((encoded.flags & SECOND_START > 0).sum())
             group_start = _next_group_start(group_start, bounds, ends_group, counts["stream"])
             if progress is not None:
                 progress("encoding", num_documents, total)
     finally:
         for file in files.values():
             file.close()
-    counts["joints"] = counts["stream"] - counts["text"]
+    counts["text"] = counts["stream"] - counts["joints"]
     return {
         "tokens": counts,
         "num_documents": num_documents,
         "num_groups": num_groups,
         "num_characters": num_characters,
         "num_bytes": num_bytes,
+        "num_pairs": num_pairs,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from acclimate.corpus.settings import SourceSettings
 
 # What opening or decompressing a file may raise.
 UNREADABLE = (OSError, EOFError, zlib.error)
+# What `errors="surrogateescape"` makes of bytes that are not in the encoding.
+UNDECODED = re.compile("[\udc80-\udcff]")
 COMPRESSIONS = (".gz", ".zst")
 
 
@@ -65,7 +68,7 @@ class Reader:
         read: yields the pieces of a file, in order. What it raises of `UNREADABLE` and `UnicodeDecodeError` goes to
             the ledger.
         streams: the units (`SourceSettings.unit`) for which it reads a file piece by piece, whatever the file's size.
-        whole: whether a file is one document unless lines or passages are asked for.
+        whole: whether a file is one document unless lines or passages are asked for; others hold records.
     """
 
     suffixes: tuple[str, ...]

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from acclimate.corpus.pieces import BYTE_ORDER_MARK, Piece, failed
-from acclimate.corpus.readers.base import SourceFile
+from acclimate.corpus.readers.base import UNDECODED, SourceFile
 from acclimate.corpus.readers.records import PATIENCE, TEXT_FIELDS, RecordReader
 from acclimate.corpus.settings import SourceSettings
 from acclimate.errors import DataError
-
-# What `errors="surrogateescape"` makes of bytes that are not in the encoding.
-_UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 def read_jsonl(file: SourceFile, settings: SourceSettings) -> Iterator[Piece]:
@@ -58,7 +54,7 @@ def _read_lines(lines: Iterable[str], settings: SourceSettings, file: SourceFile
         if not line.strip():
             continue
         anchor = f"L{number}"
-        if _UNDECODED.search(line):
+        if UNDECODED.search(line):
             yield failed("undecodable_line", f"line {number} is not {settings.encoding}", anchor=anchor)
             continue
         line = line.rstrip("\r\n")
@@ -89,6 +85,8 @@ def _is_record(data: Any, settings: SourceSettings) -> bool:
         return True
     if not isinstance(data, dict):
         return False
+    if settings.pair is not None:
+        return settings.pair.first in data or not _lists(data)
     fields = (settings.text_field,) if settings.text_field else TEXT_FIELDS
     return any(isinstance(data.get(name), str) for name in fields) or not _lists(data)
 

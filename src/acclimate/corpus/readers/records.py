@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from acclimate.corpus.pieces import Piece, failed
+from acclimate.corpus.readers.pairs import PairReader
 from acclimate.corpus.settings import SourceSettings
 from acclimate.errors import DataError
 
@@ -34,15 +35,36 @@ class RecordReader:
         self._patience = patience
         self._texts = 0
         self._without = 0
+        self._last_problem = ""
         self._fields: dict[str, None] = {}
+        self._pairs = None if settings.pair is None else PairReader(settings.pair, where)
+
+    def expect(self, fields: Iterable[str]) -> None:
+        """Complain where none of the records can have a text, since these are all the fields that there are.
+
+        Raises:
+            DataError: the field with the text, or one of a pair's, is not among them.
+        """
+        self._fields = dict.fromkeys(fields)
+        if self._pairs is not None:
+            enough = all(name in self._fields for name in self._pairs.fields)
+        elif self._settings.text_field is not None:
+            enough = self._settings.text_field in self._fields
+        else:
+            enough = any(name in self._fields for name in TEXT_FIELDS)
+        if not enough:
+            self.finish()
 
     def read(self, record: Any, anchor: str) -> Piece:
         """The piece of one record: its text, with the other fields as metadata.
 
         Raises:
-            DataError: none of the first records has a text.
+            DataError: none of the first records has a text, or labels of pairs mix conventions.
+            RecipeError: labels of pairs do not say what they mean.
         """
-        if isinstance(record, str):
+        if self._pairs is not None and not isinstance(record, Mapping):
+            piece = failed("pair_text", f"{type(record).__name__} instead of a record", anchor=anchor)
+        elif isinstance(record, str):
             piece = Piece(record, len(record), anchor=anchor)
         elif isinstance(record, list):
             piece = self._joined(record, anchor)
@@ -54,25 +76,41 @@ class RecordReader:
             self._texts += 1
         else:
             self._without += 1
+            self._last_problem = piece.detail
             if self._patience is not None and self._without >= self._patience:
                 self.finish()
-        return piece.clean()
+        # A pair is clean; to mend it as a whole could move its second text.
+        return piece if self._pairs is not None else piece.clean()
 
     def finish(self) -> None:
         """Complain where records came by, and none of them had a text."""
         if self._texts or not self._fields:
             return
+        there = ", ".join(f"`{name}`" for name in self._fields)
+        if self._pairs is not None:
+            looked = ", ".join(f"`{name}`" for name in self._pairs.fields)
+            problem = f" ({self._last_problem})" if self._last_problem else ""
+            raise DataError(
+                f"{self._where}: no record is a pair with {looked}{problem}; the fields there are {there}. Name those "
+                "to read with `pair: {first: …, second: …, label: …}`"
+            )
         wanted = self._settings.text_field
         looked = f"`{wanted}`" if wanted else ", ".join(f"`{name}`" for name in TEXT_FIELDS)
         raise DataError(
-            f"{self._where}: no record has a text in {looked}; the fields there are "
-            f"{', '.join(f'`{name}`' for name in self._fields)}. Name the one to read with text_field"
+            f"{self._where}: no record has a text in {looked}; the fields there are {there}. Name the one to read with "
+            "text_field"
         )
 
     def _mapping(self, record: Mapping[str, Any], anchor: str) -> Piece:
         if len(self._fields) < 50:
             self._fields.update(dict.fromkeys(map(str, record)))
         anchor = self._own_id(record) or anchor
+        if self._pairs is not None:
+            piece = self._pairs.read(record, anchor)
+            used = self._pairs.fields
+            others = {str(key): plain(item) for key, item in record.items() if key not in used}
+            piece.metadata = {**others, **piece.metadata}
+            return piece
         field = self._text_field(record)
         value = None if field is None else record[field]
         if isinstance(value, list):
