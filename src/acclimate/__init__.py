@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from acclimate.inference.fill import fill, load_filler
     from acclimate.inference.generate import Generated, generate, load_generator
     from acclimate.inference.judge_pair import Verdict, judge_pair, load_pair_judge
+    from acclimate.inference.score import Scores, load_scorer, score
     from acclimate.jobs.demo import demo
     from acclimate.jobs.pretrain import Run, pretrain
     from acclimate.jobs.recipes import Recipe, load_recipe
@@ -42,6 +43,9 @@ _HOMES = {
     "detect": "acclimate.inference.detect",
     "Detection": "acclimate.inference.detect",
     "load_detector": "acclimate.inference.detect",
+    "score": "acclimate.inference.score",
+    "Scores": "acclimate.inference.score",
+    "load_scorer": "acclimate.inference.score",
     "demo": "acclimate.jobs.demo",
     "Run": "acclimate.jobs.pretrain",
     "pretrain": "acclimate.jobs.pretrain",
@@ -60,6 +64,7 @@ __all__ = [
     "Recipe",
     "Run",
     "RunResult",
+    "Scores",
     "SourceSettings",
     "Verdict",
     "__version__",
@@ -75,9 +80,11 @@ __all__ = [
     "load_generator",
     "load_pair_judge",
     "load_recipe",
+    "load_scorer",
     "open_corpus",
     "pretrain",
     "run",
+    "score",
 ]
 
 

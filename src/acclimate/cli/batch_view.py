@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from acclimate.cli.console import print_table, print_text
+from acclimate.objectives.inspection import WHY
 
 if TYPE_CHECKING:
     from acclimate.jobs.inspect_batch import InspectedRow, Inspection
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # Backgrounds of the texts in a row, in turn; light ones, with black letters, are readable on any terminal.
 _BACKGROUNDS = ("#dbeafe", "#dcfce7", "#fef3c7", "#fce7f3", "#ede9fe", "#cffafe")
+# In a picture the texts have no letters: stronger colours.
+_BLOCKS = ("#3b82f6", "#22c55e", "#f59e0b", "#ec4899", "#8b5cf6", "#06b6d4")
 _LETTERS = {
     "mask": "bold #b91c1c",
     "random": "bold #a21caf",
@@ -86,7 +89,7 @@ def _print_text_of(console: Console, row: InspectedRow) -> None:
                 print_text(f"  {name}  {_source(row, name)}")
                 _print_indented(console, _marked(group, used))
             else:
-                print_text(f"  {name}  input, then labels")
+                print_text(f"  {name}")
                 _print_indented(console, _plain(group, labels=False))
                 _print_indented(console, _plain(group, labels=True))
     for mark in used:
@@ -111,7 +114,7 @@ def _source(row: InspectedRow, name: str) -> str:
     for piece in row.pieces:
         if piece.name == name:
             more = f" … {piece.documents[-1]} ({len(piece.documents)})" if len(piece.documents) > 1 else ""
-            return f"{piece.documents[0]}{more}, tokens {piece.start:,}–{piece.end - 1:,}"
+            return f"{_visible(piece.documents[0] + more)}, tokens {piece.start:,}–{piece.end - 1:,}"
     return ""
 
 
@@ -132,7 +135,7 @@ def _marked(tokens: Sequence[Token], used: dict[str, None]) -> Text:
         found = list(group)
         if mark is None:
             for token in found:
-                line.add(_visible(token.text), _letters(token), special=token.kind == "special")
+                line.add(_visible(token.text), _letters(token), special=token.kind != "text")
             continue
         used.setdefault(mark)
         # Each token that is replaced at random, or that stands for a span, is a mark of its own.
@@ -150,8 +153,8 @@ def _in_brackets(mark: str, tokens: Sequence[Token]) -> str:
     )
     # Of a character in several tokens only the last has a text; the names of the others are better than nothing.
     original = original or "".join(token.label_piece or "" for token in tokens)
-    blank = " " if original.startswith(" ") else ""
-    original = _visible(original.removeprefix(" "))
+    blank = " " if original.startswith(" ") and original != " " else ""
+    original = "␣" if original == " " else _visible(original.removeprefix(" "))
     if mark == "kept":
         return f"{blank}⟦{original}=⟧"
     times = f"×{len(tokens)}" if len(tokens) > 1 else ""
@@ -204,7 +207,7 @@ def _visible(text: str) -> str:
 
 def _print_tokens(row: InspectedRow) -> None:
     for side, tokens in row.sides.items():
-        columns = ["", "token", "id", "text", "from", "label", "id", "why"]
+        columns = ["", "token", "id", "segment", "kind", "label", "id", "why"]
         cells = [_cells(number, token) for number, token in enumerate(tokens)]
         if all(token.draw is None for token in tokens):
             cells = [line[:-1] for line in cells]
@@ -213,6 +216,10 @@ def _print_tokens(row: InspectedRow) -> None:
         print_table("" if side == "row" else side, columns, cells)
     if row.sides.keys() != {"row"}:
         print_text("of an encoder's sentinel the label is what the decoder tells of it")
+    asked = {token.why for tokens in row.sides.values() for token in tokens}
+    for why, meaning in WHY.items():
+        if why in asked:
+            print_text(f"{why}: {meaning}")
 
 
 def _cells(number: int, token: Token) -> list[str]:
@@ -236,17 +243,23 @@ def _cells(number: int, token: Token) -> list[str]:
 
 def _print_attention(console: Console, row: InspectedRow) -> None:
     segments = {side: [token.segment for token in tokens] for side, tokens in row.sides.items()}
-    longest = max(max(allowed.shape) for allowed in row.attention.values())
-    cell = -(-longest // _CELLS)
-    grid = Table.grid(padding=(0, 3))
-    pictures = [draw(allowed, segments[side.split(" to ")[0]], cell) for side, allowed in row.attention.items()]
-    captions = [Text(f"{side} {allowed.shape[0]} × {allowed.shape[1]}") for side, allowed in row.attention.items()]
-    grid.add_row(*captions)
-    grid.add_row(*pictures)
+    cell = _cell(row, console.width)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(*(f"{side} {allowed.shape[0]} × {allowed.shape[1]}" for side, allowed in row.attention.items()))
+    grid.add_row(*(draw(allowed, segments[side.split(" to ")[0]], cell) for side, allowed in row.attention.items()))
     print_text(
         f"  attention: each line a token that sees, each column one that is seen; a cell is {cell} × {cell} tokens"
     )
     console.print(Padding(grid, (0, 0, 0, 2), expand=False))
+
+
+def _cell(row: InspectedRow, width: int) -> int:
+    """Tokens a side of a cell: no picture has more than `_CELLS`, and all of them stand beside each other."""
+    longest = max(max(allowed.shape) for allowed in row.attention.values())
+    columns = sum(allowed.shape[1] for allowed in row.attention.values())
+    # Of each picture a frame and the blanks before the next.
+    room = max(width - 2 - 5 * len(row.attention), len(row.attention))
+    return int(max(-(-longest // _CELLS), -(-columns // room)))
 
 
 def draw(allowed: NDArray[np.bool_], segments: Sequence[int], cell: int) -> Text:
@@ -262,7 +275,7 @@ def draw(allowed: NDArray[np.bool_], segments: Sequence[int], cell: int) -> Text
         cells = np.concatenate([cells, np.zeros((1, cells.shape[1]), dtype=bool)])
     picture = Text(f"┌{'─' * cells.shape[1]}┐\n", no_wrap=True)
     for number in range(0, len(cells), 2):
-        colour = _BACKGROUNDS[segments[number * cell] % len(_BACKGROUNDS)]
+        colour = _BLOCKS[segments[number * cell] % len(_BLOCKS)]
         line = "".join(" ▄▀█"[2 * upper + lower] for upper, lower in cells[number : number + 2].T.astype(int))
         picture.append("│").append(line, colour).append("│\n")
     return picture.append(f"└{'─' * cells.shape[1]}┘")

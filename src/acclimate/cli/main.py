@@ -25,6 +25,7 @@ from acclimate.cli import (
     objectives,
     pretrain,
     run,
+    score,
 )
 from acclimate.errors import AcclimateError
 
@@ -65,6 +66,7 @@ app.command("fill")(fill.fill)
 app.command("generate")(generate.generate)
 app.command("judge-pair")(judge_pair.judge_pair)
 app.command("detect")(detect.detect)
+app.command("score")(score.score)
 
 
 def main() -> None:

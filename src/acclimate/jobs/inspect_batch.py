@@ -173,7 +173,7 @@ def _notes(objective: Objective) -> tuple[str, ...]:
         return ()
     return (
         "the discriminator is asked of every token whether it was replaced; what the generator puts in the place of a "
-        "mask is drawn while training, from what it says by then, at the draw that is shown",
+        "mask is drawn while training, from what it says by then, at the draw that the masked token has",
     )
 
 

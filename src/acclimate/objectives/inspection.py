@@ -152,7 +152,7 @@ def _encoder(
     decoder: Sequence[Token],
 ) -> tuple[Token, ...]:
     ids, segments, places = fields["input_ids"], fields["segment_ids"], fields[INPUT_PLACES]
-    told = _told_spans(vocabulary, decoder)
+    told = _told_spans(decoder)
     pieces, kinds = _pieces(tokenizer, ids), _kinds(places, store)
     texts = read_ids(tokenizer, ids, segments, vocabulary)
     return tuple(
@@ -163,20 +163,22 @@ def _encoder(
     )
 
 
-def _told_spans(vocabulary: Vocabulary, decoder: Sequence[Token]) -> dict[tuple[int, int], str]:
+def _told_spans(decoder: Sequence[Token]) -> dict[tuple[int, int], str]:
     """What the decoder tells of each sentinel: {(segment, sentinel): how it reads}."""
-    told: dict[tuple[int, int], str] = {}
-    sentinel: tuple[int, int] | None = None
+    told: dict[tuple[int, int], list[Token]] = {}
+    span: list[Token] = []
     for token in decoder:
         if token.why == "sentinel":
             assert token.label is not None
-            sentinel = (token.segment, token.label)
-            told[sentinel] = ""
-        elif token.why == "end":
-            sentinel = None
-        elif sentinel is not None:
-            told[sentinel] += token.label_text or ""
-    return told
+            span = told.setdefault((token.segment, token.label), [])
+        elif token.why == "taken out":
+            span.append(token)
+    # A part of a character reads as nothing: its name is better.
+    return {
+        sentinel: "".join(token.label_text or "" for token in span)
+        or "".join(token.label_piece or "" for token in span)
+        for sentinel, span in told.items()
+    }
 
 
 def _decoder(vocabulary: Vocabulary, fields: Fields, tokenizer: PreTrainedTokenizerBase) -> tuple[Token, ...]:
@@ -237,25 +239,16 @@ def read_ids(
     Args:
         ids, segments: [L] int64 each.
     """
-    texts: list[str] = []
-    for start, end, is_special in _runs(ids, segments, vocabulary):
-        run = ids[start:end].tolist()
-        texts += _pieces(tokenizer, ids[start:end]) if is_special else _read_run(tokenizer, run)
-    return texts
-
-
-def _runs(
-    ids: NDArray[np.int64], segments: NDArray[np.int64], vocabulary: Vocabulary
-) -> Iterator[tuple[int, int, bool]]:
-    """Stretches of one segment that are all special, or all not: (start, end, whether special)."""
+    special = np.ones(len(ids), dtype=bool)
     known = ids < vocabulary.size
-    special = ~known
     special[known] = vocabulary.special[ids[known]]
-    breaks = np.flatnonzero((np.diff(special.astype(int)) != 0) | (np.diff(segments) != 0)) + 1
-    bounds = [0, *breaks.tolist(), len(ids)]
-    for start, end in zip(bounds, bounds[1:], strict=False):
-        if end > start:
-            yield start, end, bool(special[start])
+    texts = _pieces(tokenizer, ids)
+    # A text is read across the special tokens in it, so that what follows a sentinel keeps its blank.
+    for segment in np.unique(segments):
+        places = np.flatnonzero((segments == segment) & ~special)
+        for place, text in zip(places, _read_run(tokenizer, ids[places].tolist()), strict=True):
+            texts[place] = text
+    return texts
 
 
 def _read_run(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
