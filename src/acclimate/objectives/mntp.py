@@ -1,7 +1,8 @@
 """Masked next-token prediction (LLM2Vec, BehnamGhader et al. 2024, arXiv:2404.05961).
 
 A decoder is made to see both ways, and predicts masked tokens, each from the output at the position *before* it, where
-a decoder has learned to tell what comes next. This is how masked language modeling is done honestly on a decoder. 20 % of the tokens are chosen, as there; of those 80 % become the mask token, 10 % a random one, 10 % stay.
+a decoder has learned to tell what comes next. This is how masked language modeling is done honestly on a decoder. 20 %
+of the tokens are chosen, as there; of those 80 % become the mask token, 10 % a random one, 10 % stay.
 
 The model is saved as the decoder that it is. Plain `transformers` would run it left to right:
 `acclimate.load_directed(folder)` gives it its eyes back.

@@ -1,8 +1,9 @@
 """`span_denoising` with `mixture: ul2`: UL2's mixture of denoisers (Tay et al. 2022, arXiv:2205.05131).
 
 Each text is corrupted by one of seven denoisers, each as likely as any other, and begins with the mode token of its
-kind: `[R]` regular span denoising, `[X]` extreme (long spans or half of the text), `[S]` sequential: the end of the text
-is one span, so that its beginning is a prefix. The length of that end is uniform with a mean of a quarter of the text.
+kind: `[R]` regular span denoising, `[X]` extreme (long spans or half of the text), `[S]` sequential: the end of the
+text is one span, so that its beginning is a prefix. The length of that end is uniform with a mean of a quarter of the
+text.
 """
 
 from __future__ import annotations
