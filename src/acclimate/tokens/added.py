@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from acclimate.errors import ModelError
@@ -82,6 +82,29 @@ def add_missing_tokens(
     if new:
         _check(tokenizer, extended, new)
     return extended, tuple(token for _, token in new)
+
+
+def declare_tokens(tokenizer: PreTrainedTokenizerBase, roles: Mapping[str, str | None]) -> PreTrainedTokenizerBase:
+    """A copy of a tokenizer in which tokens of its vocabulary have the roles that are named.
+
+    Args:
+        roles: by attribute, such as {"mask_token": "<|dummy_0|>"}; None leaves a role as it is.
+
+    Raises:
+        ModelError: a token is not in the vocabulary.
+    """
+    wanted = {attribute: token for attribute, token in roles.items() if token is not None}
+    vocabulary = tokenizer.get_vocab()
+    for attribute, token in wanted.items():
+        if token not in vocabulary:
+            raise ModelError(
+                f"`tokenizer.{attribute}`: {_name(tokenizer)} has no token {token!r}; name one of its vocabulary, or "
+                "leave it out, so that one is added where it is needed"
+            )
+    declared = copy.deepcopy(tokenizer) if wanted else tokenizer
+    for attribute, token in wanted.items():
+        _declare(declared, attribute, token)
+    return declared
 
 
 def sentinel_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
