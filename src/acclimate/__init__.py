@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from acclimate.inference.judge_pair import Verdict, judge_pair, load_pair_judge
     from acclimate.inference.score import Scores, load_scorer, score
     from acclimate.jobs.demo import demo
+    from acclimate.jobs.inspect_batch import Inspection, count_exposure, inspect_batch
+    from acclimate.jobs.objectives import ObjectiveTable, list_objectives
     from acclimate.jobs.pretrain import Run, pretrain
     from acclimate.jobs.recipes import Recipe, load_recipe
     from acclimate.jobs.run import RunResult, run
@@ -47,6 +49,11 @@ _HOMES = {
     "Scores": "acclimate.inference.score",
     "load_scorer": "acclimate.inference.score",
     "demo": "acclimate.jobs.demo",
+    "Inspection": "acclimate.jobs.inspect_batch",
+    "count_exposure": "acclimate.jobs.inspect_batch",
+    "inspect_batch": "acclimate.jobs.inspect_batch",
+    "ObjectiveTable": "acclimate.jobs.objectives",
+    "list_objectives": "acclimate.jobs.objectives",
     "Run": "acclimate.jobs.pretrain",
     "pretrain": "acclimate.jobs.pretrain",
     "Recipe": "acclimate.jobs.recipes",
@@ -61,6 +68,8 @@ __all__ = [
     "Detection",
     "Evaluation",
     "Generated",
+    "Inspection",
+    "ObjectiveTable",
     "Recipe",
     "Run",
     "RunResult",
@@ -69,12 +78,15 @@ __all__ = [
     "Verdict",
     "__version__",
     "build_corpus",
+    "count_exposure",
     "demo",
     "detect",
     "evaluate",
     "fill",
     "generate",
+    "inspect_batch",
     "judge_pair",
+    "list_objectives",
     "load_detector",
     "load_filler",
     "load_generator",

@@ -131,6 +131,16 @@ def test_a_decoder_marks_what_is_only_read(capsys: pytest.CaptureFixture[str]) -
     assert "  │█▄ │" in lines and "  │▀▀▀│" in lines
 
 
+def test_a_part_of_a_character_is_shown_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    tokens = (
+        Token(5, "è", "", "text", 0, 0),
+        Token(6, "ĩ", "臣", "text", 0, 1, 6, "ĩ", "臣", "next"),
+    )
+    assert "     ⟦è⟧臣" in shown(capsys, row(sides={"row": tokens}))
+    masked = Token(MASK, "[MASK]", "[MASK]", "text", 0, 0, 5, "è", "", "mask")
+    assert "     ⟦è→[MASK]⟧" in shown(capsys, row(sides={"row": (masked,)}))
+
+
 def test_an_encoder_decoder_has_two_blocks(capsys: pytest.CaptureFixture[str]) -> None:
     encoder = (
         Token(5, "a", "a", "text", 0, 0),

@@ -147,7 +147,8 @@ def _marked(tokens: Sequence[Token], used: dict[str, None]) -> Text:
 def _in_brackets(mark: str, tokens: Sequence[Token]) -> str:
     """A mark, behind the blank that the text has there."""
     if mark == "read":
-        return f"⟦{_visible(''.join(token.text for token in tokens))}⟧"
+        # A part of a character reads as nothing: its name is better.
+        return f"⟦{_visible(''.join(token.text for token in tokens) or ''.join(token.piece for token in tokens))}⟧"
     original = (
         "".join(token.label_text or "" for token in tokens) if mark != "stands for" else tokens[0].stands_for or ""
     )
@@ -177,14 +178,15 @@ class _Line:
 
     def __init__(self, text: Text) -> None:
         self.text = text
+        self.is_empty = True
         self.after_special = False
 
     def add(self, shown: str, style: str, *, special: bool = False) -> None:
-        ends_blank = not self.text or self.text.plain.endswith(" ")
-        if (special or self.after_special) and not ends_blank and not shown.startswith(" "):
+        has_blank = self.is_empty or self.text.plain.endswith(" ") or shown.startswith(" ")
+        if (special or self.after_special) and not has_blank:
             self.text.append(" ")
-        self.text.append(shown, style)
-        self.after_special = special
+        self.text.append(shown.removeprefix(" ") if self.is_empty else shown, style)
+        self.is_empty, self.after_special = False, special
 
 
 def _background(token: Token) -> str:

@@ -153,7 +153,7 @@ def _attention(model: PreTrainedModel) -> str | None:
 
 def _smaller(config: PreTrainedConfig) -> dict[str, Any]:
     if config.model_type == "funnel":
-        return {"block_sizes": [max(1, size // 2) for size in config.block_sizes], "block_repeats": None}
+        return {"block_sizes": [max(1, size // 2) for size in config.block_sizes]}
     if getattr(config, "embedding_size", None) is None:
         return {"num_hidden_layers": max(1, config.num_hidden_layers // 2)}
     heads = max(1, config.num_attention_heads // 4)
