@@ -210,7 +210,7 @@ def test_no_key_that_training_refuses_is_taken_at_the_top(key: str) -> None:
     ("settings", "expected"),
     [
         ({"objective": "mlmm"}, ["`objective.name`: unknown objective 'mlmm'; did you mean `mlm`?"]),
-        ({"objective": "xyz"}, ["`objective.name`: unknown objective 'xyz'; there are: mlm, mlm_nsp, mlm_sop, rtd, clm, span_denoising"]),
+        ({"objective": "xyz"}, ["`objective.name`: unknown objective 'xyz'; there are: mlm, mlm_nsp, mlm_sop, rtd, clm, prefix_lm, mntp, span_denoising, text_infilling, mass"]),
         ({"objective": 5}, ["`objective.name`: expected text, got 5; put it in quotes"]),
         ({"objective": ["mlm"]}, ["`objective.name`: expected text, got ['mlm']"]),
         (

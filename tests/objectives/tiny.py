@@ -112,15 +112,20 @@ def memory_store(
     )
 
 
-def row(*pieces: list[int], word_starts: list[list[int]] | None = None) -> Row:
-    """A row of framed pieces; each token begins a word unless `word_starts` says otherwise, piece by piece. The pieces
-    stand one behind the other in the token stream, from place 0 on."""
+def row(
+    *pieces: list[int], word_starts: list[list[int]] | None = None, sentence_starts: list[list[int]] | None = None
+) -> Row:
+    """A row of framed pieces; each token begins a word unless `word_starts` says otherwise, piece by piece, and none a
+    sentence unless `sentence_starts` does. The pieces stand one behind the other in the token stream, from place 0
+    on."""
+    sentences = sentence_starts or [[0] * len(piece) for piece in pieces]
     starts = word_starts or [[1] * len(piece) for piece in pieces]
     ids = [token for piece in pieces for token in [CLS, *piece, SEP]]
     return Row(
         input_ids=np.array(ids, dtype=np.int64),
         candidates=np.array([token >= FIRST_REGULAR for token in ids]),
         word_starts=np.array([flag for marks in starts for flag in [0, *marks, 0]], dtype=bool),
+        sentence_starts=np.array([flag for marks in sentences for flag in [0, *marks, 0]], dtype=bool),
         segment_ids=np.concatenate([np.full(len(piece) + 2, index) for index, piece in enumerate(pieces)]),
         position_ids=np.concatenate([np.arange(len(piece) + 2) for piece in pieces]),
         places=_places([len(piece) for piece in pieces]),

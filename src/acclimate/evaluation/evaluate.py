@@ -206,6 +206,7 @@ def _texts(run: RunFolder, settings: EvaluationSettings, listener: Listener) -> 
         tokenizer,
         max_length=recipe["max_length"],
         seed=MASK_SEED,
+        family=run.manifest["objective"]["family"],
         decoder_start_id=run.manifest["objective"]["decoder_start_id"],
     )
     corpora: dict[str, Corpus] = {"domain": _domain_corpus(run)}

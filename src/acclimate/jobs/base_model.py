@@ -60,13 +60,12 @@ class BaseModel:
         """Load the model, note what it is, and warm up a fresh head where there is general text for it."""
         loaded = self._load(self.recipe.model)
         packed = self.recipe.packing and self.objective.packs and packs(loaded.model)
-        if packed:
-            prepare_for_packs(loaded.model)
+        self._prepare(loaded)
         if self.run.manifest.get("before") is None or not find_checkpoints(self.run.path):
             loaded = self._settle(loaded, packed)
         elif self.folder.exists():
             # The run is going on: what it started from was settled when it began.
-            loaded = self._load_kept(loaded, packed)
+            loaded = self._load_kept(loaded)
         model = loaded.model
         if self.recipe.adapter is not None:
             model = add_adapter(model, self.recipe.adapter, self.objective.head, seed=self.recipe.seed)
@@ -83,6 +82,11 @@ class BaseModel:
             keep_dtype=self.recipe.adapter is not None,
         )
 
+    def _prepare(self, loaded: LoadedModel) -> None:
+        # Harmless where rows hold one text, and needed where the objective says which tokens see which.
+        if packs(loaded.model):
+            prepare_for_packs(loaded.model)
+
     def _settle(self, loaded: LoadedModel, packed: bool) -> LoadedModel:
         recipe = self.recipe
         description = recipe.model.name or f"a new {loaded.model.config.model_type} model of random weights"
@@ -91,7 +95,7 @@ class BaseModel:
         if fresh and recipe.evaluation.general is not None and recipe.evaluation.head_warmup_steps > 0:
             if whole_manifest(self.folder, KIND) is None:
                 self._warm_up(loaded, packed)
-            loaded = self._load_kept(loaded, packed)
+            loaded = self._load_kept(loaded)
             warmup = read_manifest(self.folder, KIND)["head_warmup"]
             description += ", its new head warmed up on general text"
         elif fresh and recipe.adapter is not None:
@@ -152,11 +156,10 @@ class BaseModel:
             tokenizer.save_pretrained(staging)
             write_manifest(staging, KIND, {"head_warmup": figures})
 
-    def _load_kept(self, loaded: LoadedModel, packed: bool) -> LoadedModel:
+    def _load_kept(self, loaded: LoadedModel) -> LoadedModel:
         """The kept model, with what was new in it before it was kept."""
         warm = self._load(self.recipe.model.model_copy(update={"name": str(self.folder), "revision": None}))
-        if packed:
-            prepare_for_packs(warm.model)
+        self._prepare(warm)
         return replace(loaded, model=warm.model)
 
 

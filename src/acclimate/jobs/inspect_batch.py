@@ -232,7 +232,7 @@ def _prepared(recipe: Recipe, held_out: bool, listener: Listener) -> Iterator[_P
         if recipe.corpus.sources and recipe.corpus.path is None:
             listener.message("the corpus is built for this once; with `corpus.path` it is kept and used again")
         corpus = steps.corpus()
-        tokens = steps.tokenizer(corpus, name)
+        tokens = steps.tokenizer(corpus, name, config)
         objective = steps.objective(name, tokens.tokenizer, config, MASK_SEED if held_out else recipe.seed)
         packed = recipe.packing and objective.packs and _packs(recipe, objective, tokens.tokenizer)
         split: SplitName = "held_out" if held_out else "train"

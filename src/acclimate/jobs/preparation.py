@@ -8,7 +8,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from acclimate.artifacts import find_manifest
 from acclimate.corpus import Corpus, CorpusSettings, build_corpus, open_corpus
-from acclimate.errors import DataError, RecipeError
+from acclimate.errors import DataError, ModelError, RecipeError
 from acclimate.jobs.recipes import Recipe
 from acclimate.jobs.replay import replayed_corpus
 from acclimate.jobs.tokenizers import (
@@ -18,10 +18,11 @@ from acclimate.jobs.tokenizers import (
     trains_tokenizer,
     with_needs,
 )
-from acclimate.models.families import family
+from acclimate.models.families import family, model_types_of
+from acclimate.models.families import packs as can_be_packed
 from acclimate.models.loading import check_max_length, decoder_start_id, model_config
-from acclimate.objectives import check_fit, find_objective, make_objective, own_objective
-from acclimate.objectives.base import Objective
+from acclimate.objectives import check_fit, make_objective, own_objective, resolve_objective
+from acclimate.objectives.base import Need, Objective
 from acclimate.progress import Listener
 from acclimate.tokens.cache import corpus_tokens
 from acclimate.tokens.store import TokenStore
@@ -52,7 +53,13 @@ class Preparation:
         name = recipe.objective.name or own_objective(kind, config)
         check_fit(name, kind, config.model_type)
         check_max_length(config, recipe.max_length)
-        if recipe.adapter is not None and find_objective(name).head == "replaced-token-detection":
+        objective, _ = resolve_objective(name, recipe.objective.options, kind)
+        if objective.directs and not can_be_packed(config):
+            raise ModelError(
+                f"`{name}` says which tokens see which, and models of type {config.model_type!r} cannot be told; those "
+                f"of these types can: {', '.join(model_types_of(kind))}"
+            )
+        if recipe.adapter is not None and objective.head == "replaced-token-detection":
             raise RecipeError(
                 f"`adapter` does not go with `{name}`, which trains a generator and a discriminator as a whole; leave "
                 "`adapter` out, or use `mlm`"
@@ -79,13 +86,18 @@ class Preparation:
         if not recipe.corpus.sources:
             self.corpus()
         if not trains_tokenizer(self.recipe):
-            tokens = named_tokenizer(recipe, find_objective(objective_name).needs)
+            tokens = named_tokenizer(recipe, self.needs(objective_name, config))
             if tokens.added:
                 self.listener.message(
                     f"tokens that `{objective_name}` needs and the tokenizer lacks are added: {_some(tokens.added)}; "
                     "their embeddings start at the mean of the others"
                 )
             self.objective(objective_name, tokens.tokenizer, config, recipe.seed)
+
+    def needs(self, objective_name: str, config: PreTrainedConfig) -> tuple[Need, ...]:
+        """The tokens without which the objective does not work."""
+        objective, settings = resolve_objective(objective_name, self.recipe.objective.options, family(config))
+        return objective.needed(settings)
 
     # ---- documents to examples ---------------------------------------------------------------------------------
 
@@ -103,9 +115,9 @@ class Preparation:
             )
         return open_corpus(settings.path)
 
-    def tokenizer(self, corpus: Corpus, objective_name: str) -> RunTokenizer:
+    def tokenizer(self, corpus: Corpus, objective_name: str, config: PreTrainedConfig) -> RunTokenizer:
         """The tokenizer, trained on the corpus where the recipe says so, with what the objective needs."""
-        needs = find_objective(objective_name).needs
+        needs = self.needs(objective_name, config)
         if not trains_tokenizer(self.recipe):
             return named_tokenizer(self.recipe, needs)
         assert self.recipe.tokenizer is not None
@@ -122,6 +134,7 @@ class Preparation:
             tokenizer,
             max_length=self.recipe.max_length,
             seed=seed,
+            family=family(config),
             decoder_start_id=decoder_start_id(config),
         )
 

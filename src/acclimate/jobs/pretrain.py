@@ -17,7 +17,7 @@ from acclimate.errors import Interrupted, RecipeError
 from acclimate.jobs.base_model import BaseModel, Start
 from acclimate.jobs.preparation import Preparation
 from acclimate.jobs.recipes import Recipe, identity, make_recipe, to_data, to_yaml
-from acclimate.models.families import sees_padding
+from acclimate.models.families import family, sees_padding
 from acclimate.models.loading import decoder_start_id
 from acclimate.objectives.base import Objective
 from acclimate.progress import Listener, Silent
@@ -150,7 +150,7 @@ class _Pretraining:
         recipe = self.recipe
         corpus = self.steps.corpus()
         self._check_same_corpus(corpus)
-        tokens = self.steps.tokenizer(corpus, objective_name)
+        tokens = self.steps.tokenizer(corpus, objective_name, config)
         objective = self.steps.objective(objective_name, tokens.tokenizer, config, recipe.seed)
         start = BaseModel(recipe, self.folder, tokens, objective, self.listener).start()
         if recipe.packing and objective.packs and not start.packed:
@@ -175,6 +175,7 @@ class _Pretraining:
             objective={
                 "name": objective_name,
                 "options": recipe.objective.options,
+                "family": family(config),
                 "decoder_start_id": decoder_start_id(config),
             },
             tokens={

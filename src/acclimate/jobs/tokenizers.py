@@ -15,7 +15,7 @@ from acclimate.errors import ModelError
 from acclimate.jobs.recipes import Recipe
 from acclimate.objectives.base import Need
 from acclimate.progress import Listener
-from acclimate.tokens.added import add_missing_tokens
+from acclimate.tokens.added import add_missing_tokens, declare_tokens
 from acclimate.tokens.settings import TokenizerSettings
 from acclimate.tokens.tokenizers import load_tokenizer
 from acclimate.tokens.training import train_tokenizer
@@ -76,6 +76,9 @@ def with_needs(
     tokenizer: PreTrainedTokenizerBase, own: PreTrainedTokenizerBase | None, recipe: Recipe, needs: Sequence[Need]
 ) -> RunTokenizer:
     """A tokenizer with what an objective needs; `own` is the model's, None for a model of random weights."""
+    if recipe.tokenizer is not None:
+        roles = {name: getattr(recipe.tokenizer, name) for name in ("mask_token", "pad_token", "eos_token")}
+        tokenizer = declare_tokens(tokenizer, roles)
     if recipe.adapter is not None and tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None:
         # An adapter leaves the embeddings as they are, so that there is no place for a new token. Padding is never
         # attended to nor predicted: any token serves.

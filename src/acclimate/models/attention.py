@@ -6,6 +6,10 @@ segment, and positions begin anew in each. Padding is a segment of its own (-1),
 is empty. An encoder-decoder takes `decoder_segment_ids` [batch, target length] as well: a token of its decoder sees its
 own segment up to itself, and the encoder's segment of the same number.
 
+Within its segment a token may be seen by all (`visibility` 0), by itself and later tokens (1), or by itself and earlier
+ones (2): prefixes, left-to-right and right-to-left layouts, and decoders that see both ways are all said by that. The
+model's own rule about direction gives way to it, its sliding windows stay.
+
 The forward leaves a `_Layout` where the hooks below find it; which hooks a model type needs stands in `PACKING`.
 
 Rejected: a ready-made 4-D mask. It cancels sliding windows, crashes several model types, and as a bool under eager
@@ -34,22 +38,25 @@ from acclimate.models.families import PACKING, Packing, packs, position_offset
 
 SDPA, EAGER = "acclimate_sdpa", "acclimate_eager"
 
+# By whom of its segment a token is seen.
+BY_ALL, BY_LATER, BY_EARLIER = 0, 1, 2
+
 
 @dataclass(frozen=True)
 class _Layout:
     """What a batch says of who sees whom.
 
-    Another layout (a prefix that is seen in both directions, say) is another field here and its rule in
-    `_allowed_pairs`.
-
     Attributes:
         segment_ids: [B, L] the segments of the tokens; of the encoder's in an encoder-decoder.
         position_ids: [B, L] their positions, from 0 in each segment.
+        visibility: [B, L] by whom of its segment each token is seen: `BY_ALL`, `BY_LATER` or `BY_EARLIER`. None: as the
+            model's own rule says.
         decoder: the same of the decoder's tokens, [B, T] each, in an encoder-decoder.
     """
 
     segment_ids: torch.Tensor
     position_ids: torch.Tensor
+    visibility: torch.Tensor | None = None
     decoder: _Layout | None = None
 
 
@@ -84,8 +91,24 @@ def _allowed_pairs(layout: _Layout, mask_function: Callable[..., Any], shape: tu
     def same_segment(batch: Any, head: Any, query: Any, key: Any) -> Any:
         return queries[batch, query] == keys[batch, key]
 
+    if layout.visibility is not None and not layout.decoder:
+        mask_function = _directed(mask_function, layout.visibility)
     allowed: Callable[..., Any] = and_masks(mask_function, same_segment)
     return allowed
+
+
+def _directed(mask_function: Callable[..., Any], visibility: torch.Tensor) -> Callable[..., Any]:
+    """The model's own rule without its direction, and that of the batch instead.
+
+    A pair is within the model's reach (a sliding window, say) where its rule lets either see the other.
+    """
+
+    def directed(batch: Any, head: Any, query: Any, key: Any) -> Any:
+        reach = mask_function(batch, head, query, key) | mask_function(batch, head, key, query)
+        seen_by = visibility[batch, key]
+        return reach & ((seen_by != BY_LATER) | (key <= query)) & ((seen_by != BY_EARLIER) | (key >= query))
+
+    return directed
 
 
 def _with_layout(mask: Callable[..., torch.Tensor | None]) -> Callable[..., torch.Tensor | None]:
@@ -184,9 +207,10 @@ def _take_segments(model: PreTrainedModel) -> None:
         segment_ids: torch.Tensor | None = None,
         decoder_segment_ids: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
+        visibility: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
-        layout = _layout_of(self, segment_ids, decoder_segment_ids, position_ids)
+        layout = _layout_of(self, segment_ids, decoder_segment_ids, position_ids, visibility)
         _check_shape("input_ids", kwargs.get("input_ids"), segment_ids)
         _check_shape("decoder_input_ids", kwargs.get("decoder_input_ids"), decoder_segment_ids)
         if layout is not None:
@@ -212,6 +236,7 @@ def _layout_of(
     segment_ids: torch.Tensor | None,
     decoder_segment_ids: torch.Tensor | None,
     position_ids: torch.Tensor | None,
+    visibility: torch.Tensor | None,
 ) -> _Layout | None:
     if bool(model.config.is_encoder_decoder) and (segment_ids is None) != (decoder_segment_ids is None):
         raise ModelError("packed rows of an encoder-decoder need both `segment_ids` and `decoder_segment_ids`")
@@ -220,7 +245,8 @@ def _layout_of(
     decoder = None
     if decoder_segment_ids is not None:
         decoder = _Layout(decoder_segment_ids, _positions(decoder_segment_ids))
-    return _Layout(segment_ids, _positions(segment_ids) if position_ids is None else position_ids, decoder)
+    positions = _positions(segment_ids) if position_ids is None else position_ids
+    return _Layout(segment_ids, positions, visibility, decoder)
 
 
 def _check_shape(name: str, ids: torch.Tensor | None, segment_ids: torch.Tensor | None) -> None:
@@ -276,8 +302,15 @@ def _pass_pair_mask(module: torch.nn.Module, args: Any, kwargs: dict[str, Any]) 
     """The second argument, a mask [B, L], becomes one of pairs [B, L, L]."""
     if _current.layout is None:
         return None
-    segments = _current.layout.segment_ids
-    return (args[0], segments[:, :, None] == segments[:, None, :], *args[2:]), kwargs
+    layout = _current.layout
+    segments = layout.segment_ids
+    pairs = segments[:, :, None] == segments[:, None, :]
+    if layout.visibility is not None:
+        places = torch.arange(segments.shape[1], device=segments.device)
+        later, earlier = places[:, None] >= places[None, :], places[:, None] <= places[None, :]
+        seen_by = layout.visibility[:, None, :]
+        pairs = pairs & ((seen_by != BY_LATER) | later) & ((seen_by != BY_EARLIER) | earlier)
+    return (args[0], pairs, *args[2:]), kwargs
 
 
 def _embed_positions(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:

@@ -14,13 +14,17 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from acclimate.errors import ModelError, RecipeError
 from acclimate.objectives.base import Family, Objective
 from acclimate.objectives.clm import CausalLanguageModeling
+from acclimate.objectives.mass import MaskedSequenceToSequence
 from acclimate.objectives.mlm import MaskedLanguageModeling
 from acclimate.objectives.mlm_nsp import MaskedLanguageModelingWithNextSentence
 from acclimate.objectives.mlm_sop import MaskedLanguageModelingWithSentenceOrder
+from acclimate.objectives.mntp import MaskedNextTokenPrediction
+from acclimate.objectives.prefix_lm import PrefixLanguageModeling
 from acclimate.objectives.rtd import ReplacedTokenDetection
 from acclimate.objectives.span_denoising import SpanDenoising
+from acclimate.objectives.text_infilling import TextInfilling
 from acclimate.objectives.vocabulary import Vocabulary
-from acclimate.recipe import check, validate
+from acclimate.recipe import Section, check, validate
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "mlm": MaskedLanguageModeling,
@@ -28,7 +32,11 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "mlm_sop": MaskedLanguageModelingWithSentenceOrder,
     "rtd": ReplacedTokenDetection,
     "clm": CausalLanguageModeling,
+    "prefix_lm": PrefixLanguageModeling,
+    "mntp": MaskedNextTokenPrediction,
     "span_denoising": SpanDenoising,
+    "text_infilling": TextInfilling,
+    "mass": MaskedSequenceToSequence,
 }
 
 # The objective that is chosen where none is named: by model type, by the class that a checkpoint was saved from (an
@@ -40,6 +48,7 @@ OWN_OBJECTIVE: tuple[tuple[str, str], ...] = (
     ("mt5", "span_denoising"),
     ("umt5", "span_denoising"),
     ("longt5", "span_denoising"),
+    ("encoder-decoder", "text_infilling"),
     ("encoder", "mlm"),
     ("decoder", "clm"),
 )
@@ -108,6 +117,17 @@ def _nothing_fits(family: str, model_type: str) -> str:
     )
 
 
+def resolve_objective(name: str, options: Mapping[str, Any], family: Family) -> tuple[type[Objective], Section]:
+    """The class that carries an objective out for a family of models, and its options, checked.
+
+    Raises:
+        RecipeError: mistakes in the options, or a variant that the family has not.
+    """
+    objective = find_objective(name)
+    settings = validate(objective.Settings, options, f"objective `{name}`", path="objective")
+    return objective.resolve(family, settings), settings
+
+
 def make_objective(
     name: str,
     options: Mapping[str, Any],
@@ -115,14 +135,15 @@ def make_objective(
     *,
     max_length: int,
     seed: int,
+    family: Family | None = None,
     decoder_start_id: int | None = None,
 ) -> Objective:
     """An objective ready to use with a tokenizer.
 
     Args:
+        family: of the model; default the first that the objective fits.
         decoder_start_id: `decoder_start_token_id` of the model's configuration, for encoder-decoders.
     """
-    objective = find_objective(name)
-    settings = validate(objective.Settings, options, f"objective `{name}`", path="objective")
+    objective, settings = resolve_objective(name, options, family or find_objective(name).families[0])
     vocabulary = Vocabulary.of(tokenizer, decoder_start_id=decoder_start_id)
     return objective(settings, vocabulary, max_length=max_length, seed=seed)

@@ -32,10 +32,13 @@ from acclimate.tokens.store import Isolate, TokenStore
 IGNORE = -100  # a label that is no target, as everywhere in transformers
 PADDING_SEGMENT = -1
 
+# The field `visibility`: by whom of its segment a token is seen (`acclimate.models.attention` has the same numbers).
+BY_ALL, BY_LATER, BY_EARLIER = 0, 1, 2
+
 Batch = dict[str, torch.Tensor]
 Fields = dict[str, NDArray[Any]]
 Family = Literal["encoder", "decoder", "encoder-decoder"]
-Need = Literal["pad", "eos", "mask", "sentinels"]
+Need = Literal["pad", "eos", "mask", "sentinels", "blanks", "modes"]
 
 # Fields that say where in the token stream an example's inputs and targets are from. They are for ledgers and for
 # counting bytes, and do not travel to the model.
@@ -96,6 +99,8 @@ class Objective(ABC):
         needs: tokens without which it does not work; those that a tokenizer lacks are added.
         parts: of the loss; the first one is the headline.
         packs: whether several texts may share a row.
+        directs: whether its batches say by `visibility` which tokens see which, so that only model types work that can
+            be told (those of `PACKING`).
     """
 
     name: ClassVar[str]
@@ -109,6 +114,7 @@ class Objective(ABC):
     needs: ClassVar[tuple[Need, ...]] = ()
     parts: ClassVar[tuple[Part, ...]]
     packs: ClassVar[bool] = True
+    directs: ClassVar[bool] = False
 
     def __init__(self, settings: Section, vocabulary: Vocabulary, *, max_length: int, seed: int) -> None:
         """
@@ -125,6 +131,17 @@ class Objective(ABC):
         self.vocabulary = vocabulary
         self.max_length = max_length
         self.seed = seed
+
+    @classmethod
+    def resolve(cls, family: Family, settings: Section) -> type[Objective]:
+        """The class that carries the objective out for a family of models and its options: this one, but where a name
+        stands for several rules."""
+        return cls
+
+    @classmethod
+    def needed(cls, settings: Section) -> tuple[Need, ...]:
+        """The tokens without which the objective does not work with these options."""
+        return cls.needs
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -247,8 +264,8 @@ def model_inputs(batch: Batch, *names: str) -> Batch:
     Packed rows carry `segment_ids` and `position_ids`; rows of one text are told apart from padding by an
     `attention_mask`, which every architecture understands.
     """
-    inputs = {name: batch[name] for name in ("input_ids", *names) if name in batch}
+    inputs = {name: batch[name] for name in ("input_ids", "visibility", *names) if name in batch}
     segments = batch["segment_ids"]
-    if bool((segments > 0).any()):
+    if "visibility" in inputs or bool((segments > 0).any()):
         return {**inputs, "segment_ids": segments, "position_ids": batch["position_ids"]}
     return {**inputs, "attention_mask": segments.ne(PADDING_SEGMENT).long()}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from acclimate.objectives.base import (
     LABEL_PLACES,
     PADDING_SEGMENT,
     Batch,
+    Family,
     Fields,
     Objective,
     Part,
@@ -61,8 +62,8 @@ class CausalLanguageModeling(Objective):
     name = "clm"
     summary = "each token predicted from those before it"
     paper = "Radford et al. 2018 (GPT)"
-    Settings = CausalLanguageModelingSettings
-    families = ("decoder",)
+    Settings: ClassVar[type[Section]] = CausalLanguageModelingSettings
+    families: ClassVar[tuple[Family, ...]] = ("decoder",)
     head = "causal-lm"
     needs = ("pad", "eos")
     parts = (Part("clm", bits_per_byte=True),)

@@ -25,6 +25,7 @@ from acclimate.objectives.base import (
     LABEL_PLACES,
     PADDING_SEGMENT,
     Batch,
+    Family,
     Fields,
     Objective,
     Part,
@@ -77,7 +78,7 @@ class MaskedLanguageModeling(Objective):
     summary = "masked tokens, whole words or spans, predicted from both sides"
     paper = "Devlin et al. 2019 (arXiv:1810.04805); spans: Joshi et al. 2020 (arXiv:1907.10529)"
     Settings: ClassVar[type[Section]] = MaskedLanguageModelingSettings
-    families = ("encoder",)
+    families: ClassVar[tuple[Family, ...]] = ("encoder",)
     head = "masked-lm"
     needs = ("pad", "mask")
     parts: ClassVar[tuple[Part, ...]] = (Part("mlm"),)

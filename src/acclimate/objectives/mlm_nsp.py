@@ -138,6 +138,7 @@ class MaskedLanguageModelingWithNextSentence(MaskedLanguageModeling):
             input_ids=np.concatenate([first.input_ids, second.input_ids]),
             candidates=np.concatenate([first.candidates, second.candidates]),
             word_starts=np.concatenate([first.word_starts, second.word_starts]),
+            sentence_starts=np.concatenate([first.sentence_starts, second.sentence_starts]),
             segment_ids=np.zeros(length, dtype=np.int64),
             position_ids=np.arange(length),
             places=np.concatenate([first.places, second.places]),

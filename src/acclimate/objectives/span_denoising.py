@@ -10,26 +10,15 @@ over is packed, several texts in a row, kept apart in the encoder, the decoder a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from acclimate.errors import DataError, ModelError
-from acclimate.objectives.base import (
-    IGNORE,
-    INPUT_PLACES,
-    LABEL_PLACES,
-    PADDING_SEGMENT,
-    Batch,
-    Fields,
-    Objective,
-    Part,
-    TargetScores,
-    token_scores,
-)
+from acclimate.objectives.base import Family, Fields, Need, Objective, Part
+from acclimate.objectives.encoder_decoder import EncoderDecoderObjective, shift_right, two_sided
 from acclimate.objectives.rows import NO_PLACE, Row
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section
@@ -43,26 +32,36 @@ class SpanDenoisingSettings(Section):
     Attributes:
         noise_density: share of the tokens that are taken out.
         mean_noise_span_length: mean length of a span, in tokens.
+        mixture: "ul2" for UL2's seven denoisers instead, which have densities and lengths of their own.
     """
 
+    mixture: Literal["ul2"] | None = None
     noise_density: float = Field(0.15, gt=0, lt=1)
     mean_noise_span_length: float = Field(3.0, ge=1)
 
 
-class SpanDenoising(Objective):
+class SpanDenoising(EncoderDecoderObjective):
     """Predict what stood where the sentinels stand. See the module's text for the rule."""
 
     name = "span_denoising"
     summary = "spans taken out, told by the decoder sentinel by sentinel"
     paper = "Raffel et al. 2020 (T5, arXiv:1910.10683)"
     Settings = SpanDenoisingSettings
-    families = ("encoder-decoder",)
     model_types = ("t5", "mt5", "umt5", "longt5")
-    head = "seq2seq-lm"
-    needs = ("pad", "eos", "sentinels")
+    needs: ClassVar[tuple[Need, ...]] = ("pad", "eos", "sentinels")
     parts = (Part("span_denoising", bits_per_byte=True),)
 
     settings: SpanDenoisingSettings
+    # Tokens before a text that say how it was corrupted: none here.
+    mode_length: ClassVar[int] = 0
+
+    @classmethod
+    def resolve(cls, family: Family, settings: Section) -> type[Objective]:
+        # It is built on what stands here.
+        from acclimate.objectives.ul2 import MixtureOfDenoisers
+
+        assert isinstance(settings, SpanDenoisingSettings)
+        return MixtureOfDenoisers if settings.mixture == "ul2" else cls
 
     def __init__(self, settings: Section, vocabulary: Vocabulary, *, max_length: int, seed: int) -> None:
         super().__init__(settings, vocabulary, max_length=max_length, seed=seed)
@@ -70,7 +69,7 @@ class SpanDenoising(Objective):
             raise ModelError(
                 "`span_denoising` needs sentinels (`<extra_id_0>`, …) and an EOS, and this tokenizer lacks them"
             )
-        self.raw_length = raw_length(self.settings, max_length, len(vocabulary.frame))
+        self.raw_length = raw_length(self.settings, max_length, len(vocabulary.frame) + self.mode_length)
         if self.raw_length < 3:
             raise ModelError(
                 f"`objective.mean_noise_span_length` of {self.settings.mean_noise_span_length:g} is longer than what "
@@ -86,7 +85,11 @@ class SpanDenoising(Objective):
     def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
         # Rounding makes the corrupted length of a short text uneven: the frame in raw tokens is wide enough that no
         # row of texts overflows.
-        frame = frame_in_raw_tokens(self.settings, self.max_length, len(self.vocabulary.frame)) if packed else 0
+        frame = (
+            frame_in_raw_tokens(self.settings, self.max_length, len(self.vocabulary.frame) + self.mode_length)
+            if packed
+            else 0
+        )
         return pack(
             store.spans(isolate),
             store.flags,
@@ -97,33 +100,25 @@ class SpanDenoising(Objective):
 
     def row_lengths(self, plan: Plan, epoch: int) -> NDArray[np.int64]:
         lengths = plan.pieces[:, 1] - plan.pieces[:, 0]
-        frame = len(self.vocabulary.frame)
+        frame = len(self.vocabulary.frame) + self.mode_length
         costs = np.array([input_length(length, self.settings, frame) for length in range(self.raw_length + 1)])
         sums = np.concatenate([[0], np.cumsum(costs[lengths])])
         return np.asarray(sums[plan.rows[1:]] - sums[plan.rows[:-1]], dtype=np.int64)
 
     def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
-        pieces = [self._denoise(row.piece(segment), rng) for segment in range(row.num_pieces)]
-        inputs, input_places, targets, target_places = (list(part) for part in zip(*pieces, strict=True))
-        start = self.vocabulary.decoder_start_id
-        assert start is not None
-        shifted = [np.concatenate([[start], target[:-1]]) for target in targets if len(target)]
-        return {
-            "input_ids": np.concatenate(inputs),
-            "segment_ids": _segments(inputs),
-            "decoder_input_ids": np.concatenate([*shifted, np.empty(0, dtype=np.int64)]).astype(np.int64),
-            "labels": np.concatenate(targets),
-            "decoder_segment_ids": _segments(targets),
-            INPUT_PLACES: np.concatenate(input_places),
-            LABEL_PLACES: np.concatenate(target_places),
-        }
+        texts = [self._denoise(row.piece(segment), rng) for segment in range(row.num_pieces)]
+        start_id = self.vocabulary.decoder_start_id
+        return two_sided(
+            [(ids, places) for ids, places, _, _ in texts],
+            [(shift_right(targets, start_id), targets, places) for _, _, targets, places in texts],
+        )
 
     def _denoise(self, piece: Row, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
         """Of one text: input ids and their places, target ids and theirs."""
         text = piece.places != NO_PLACE
         ids, places, candidates = piece.input_ids[text], piece.places[text], piece.candidates[text]
         noise = np.zeros(len(ids), dtype=bool)
-        noise[candidates] = noise_mask(int(candidates.sum()), *self._amount(candidates), rng)
+        noise[candidates], mode = self.noise(candidates, rng)
         in_text = np.flatnonzero(candidates)
         starts = np.zeros(len(ids), dtype=bool)
         flags = noise[in_text]
@@ -141,13 +136,17 @@ class SpanDenoising(Objective):
         in_input[is_token], in_target[is_token] = ~noise, noise
         frame, eos_id = self.vocabulary.frame, self.vocabulary.eos_id
         assert eos_id is not None
-        before, after = len(frame.prefix), len(frame.suffix)
+        before, after = len(frame.prefix) + len(mode), len(frame.suffix)
         return (
-            np.concatenate([frame.prefix, tokens[in_input], frame.suffix]).astype(np.int64),
+            np.concatenate([frame.prefix, mode, tokens[in_input], frame.suffix]).astype(np.int64),
             np.pad(token_places[in_input], (before, after), constant_values=NO_PLACE),
             np.append(tokens[in_target], eos_id) if len(sentinels) else np.empty(0, dtype=np.int64),
             np.append(token_places[in_target], NO_PLACE) if len(sentinels) else np.empty(0, dtype=np.int64),
         )
+
+    def noise(self, candidates: NDArray[np.bool_], rng: np.random.Generator) -> tuple[NDArray[np.bool_], list[int]]:
+        """Which of a text's candidates are taken out, and the ids of what stands before the text."""
+        return noise_mask(int(candidates.sum()), *self._amount(candidates), rng), []
 
     def _amount(self, candidates: NDArray[np.bool_]) -> tuple[int, int]:
         """How many tokens of a text are taken out, in how many spans.
@@ -161,33 +160,6 @@ class SpanDenoising(Objective):
         if fewer < num_spans:
             return num_noise - fewer, num_spans - fewer
         return noise_of(num_candidates, self.settings)
-
-    def padding(self) -> Mapping[str, int]:
-        pad_id = self.vocabulary.pad_id or 0
-        return {
-            "input_ids": pad_id,
-            "segment_ids": PADDING_SEGMENT,
-            "decoder_input_ids": pad_id,
-            "labels": IGNORE,
-            "decoder_segment_ids": PADDING_SEGMENT,
-        }
-
-    def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        logits_BLV = model(**encoder_decoder_inputs(batch)).logits
-        return (token_scores(logits_BLV, batch, segments="decoder_segment_ids"),)
-
-
-def encoder_decoder_inputs(batch: Batch) -> Batch:
-    """The fields of a batch that the forward of an encoder-decoder takes, packed or one text a row."""
-    inputs = {name: batch[name] for name in ("input_ids", "decoder_input_ids")}
-    segments = batch["segment_ids"]
-    if bool((segments > 0).any()):
-        return {**inputs, "segment_ids": segments, "decoder_segment_ids": batch["decoder_segment_ids"]}
-    return {**inputs, "attention_mask": segments.ne(PADDING_SEGMENT).long()}
-
-
-def _segments(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return np.repeat(np.arange(len(parts)), [len(part) for part in parts])
 
 
 def noise_of(length: int, settings: SpanDenoisingSettings) -> tuple[int, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from acclimate.tokens.added import sentinel_ids
+from acclimate.tokens.added import blank_ids, mode_ids, sentinel_ids
 from acclimate.tokens.tokenizers import Frame, text_frame
 
 
@@ -23,6 +24,8 @@ class Vocabulary:
         pad_id, mask_id, eos_id, sep_id: None where the tokenizer has none.
         frame: what the tokenizer puts before and after one text.
         sentinels: ids of T5's sentinels, the first one first; empty where there are none.
+        blank_ids: what begins and ends a blank that is filled in (GLM); None where there are none.
+        mode_ids: UL2's mode tokens by letter: "R", "S", "X"; empty where there are none.
         decoder_start_id: what a decoder's input begins with in an encoder-decoder; None for other models.
     """
 
@@ -36,6 +39,8 @@ class Vocabulary:
     sep_id: int | None = None
     sentinels: tuple[int, ...] = ()
     decoder_start_id: int | None = None
+    blank_ids: tuple[int, int] | None = None
+    mode_ids: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase, *, decoder_start_id: int | None = None) -> Vocabulary:
@@ -56,4 +61,6 @@ class Vocabulary:
             sep_id=tokenizer.sep_token_id,
             sentinels=sentinels,
             decoder_start_id=decoder_start_id,
+            blank_ids=blank_ids(tokenizer),
+            mode_ids=mode_ids(tokenizer),
         )

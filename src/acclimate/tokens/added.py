@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from acclimate.errors import ModelError
@@ -33,7 +33,11 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "mask": ("<mask>", "[MASK]", "<|mask|>", "<|MASK|>", "<MASK>", "<|mdm_mask|>"),
 }
 SENTINELS = "sentinels"
-NEEDS = (*_NAMES, SENTINELS)
+# What begins and ends a blank that is filled in: GLM's own names, and those that are added.
+_BLANKS = (("<sop>", "<eop>"), ("<|startofpiece|>", "<|endofpiece|>"))
+# UL2's denoisers: regular, sequential, extreme.
+_MODES = {"R": "[R]", "S": "[S]", "X": "[X]"}
+NEEDS = (*_NAMES, SENTINELS, "blanks", "modes")
 NUM_SENTINELS = 100
 # T5's, UL2's and umT5's name; mT5's vocabulary has it as a piece behind a blank.
 _SENTINEL = re.compile("(▁?)<extra_id_(\\d+)>")
@@ -48,9 +52,10 @@ def add_missing_tokens(
 
     Args:
         tokenizer: is not changed.
-        needs: of "pad", "eos", "mask" and "sentinels". Where a tokenizer declares none, a token of its vocabulary
-            with a usual name is declared, for "eos" also its `sep_token`; else `<pad>`, `</s>`, `<mask>`, or 100
-            sentinels `<extra_id_0>` … `<extra_id_99>` are added.
+        needs: of "pad", "eos", "mask", "sentinels", "blanks" (`<|startofpiece|>`, `<|endofpiece|>` where there are no
+            `<sop>` and `<eop>`) and "modes" (UL2's `[R]`, `[S]`, `[X]`). Where a tokenizer declares none, a token of
+            its vocabulary with a usual name is declared, for "eos" also its `sep_token`; else `<pad>`, `</s>`,
+            `<mask>`, or 100 sentinels `<extra_id_0>` … `<extra_id_99>` are added.
 
     Returns:
         the copy, and the tokens that are new in it, in the order of their ids: the rows that a model's embeddings lack.
@@ -68,11 +73,38 @@ def add_missing_tokens(
             _declare(extended, f"{need}_token", _token_for(extended, need))
     if SENTINELS in needs and not sentinel_ids(extended):
         _add(extended, [f"<extra_id_{number}>" for number in range(NUM_SENTINELS)])
+    if "blanks" in needs and blank_ids(extended) is None:
+        _add(extended, list(_BLANKS[-1]))
+    if "modes" in needs and not mode_ids(extended):
+        _add(extended, list(_MODES.values()))
     known = tokenizer.get_vocab()
     new = sorted((index, token) for token, index in extended.get_vocab().items() if token not in known)
     if new:
         _check(tokenizer, extended, new)
     return extended, tuple(token for _, token in new)
+
+
+def declare_tokens(tokenizer: PreTrainedTokenizerBase, roles: Mapping[str, str | None]) -> PreTrainedTokenizerBase:
+    """A copy of a tokenizer in which tokens of its vocabulary have the roles that are named.
+
+    Args:
+        roles: by attribute, such as {"mask_token": "<|dummy_0|>"}; None leaves a role as it is.
+
+    Raises:
+        ModelError: a token is not in the vocabulary.
+    """
+    wanted = {attribute: token for attribute, token in roles.items() if token is not None}
+    vocabulary = tokenizer.get_vocab()
+    for attribute, token in wanted.items():
+        if token not in vocabulary:
+            raise ModelError(
+                f"`tokenizer.{attribute}`: {_name(tokenizer)} has no token {token!r}; name one of its vocabulary, or "
+                "leave it out, so that one is added where it is needed"
+            )
+    declared = copy.deepcopy(tokenizer) if wanted else tokenizer
+    for attribute, token in wanted.items():
+        _declare(declared, attribute, token)
+    return declared
 
 
 def sentinel_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
@@ -87,6 +119,19 @@ def sentinel_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
             number = int(match[2])
             found[number] = min(found.get(number, (match[1], index)), (match[1], index))
     return tuple(found[number][1] for number in sorted(found))
+
+
+def blank_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int] | None:
+    """The ids of the tokens that begin and end a blank (GLM); None where there are none."""
+    vocabulary = tokenizer.get_vocab()
+    return next(((vocabulary[a], vocabulary[b]) for a, b in _BLANKS if a in vocabulary and b in vocabulary), None)
+
+
+def mode_ids(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """The ids of UL2's mode tokens by letter; empty where they are not all special tokens of the tokenizer."""
+    special = {str(token): index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    found = {letter: special[token] for letter, token in _MODES.items() if token in special}
+    return found if len(found) == len(_MODES) else {}
 
 
 def _token_for(tokenizer: PreTrainedTokenizerBase, need: str) -> str:

@@ -29,6 +29,9 @@ class TokenizerSettings(Section):
     )
     vocab_size: int = Field(30_000, description="with `train`: size of the vocabulary, special tokens included")
     min_frequency: int = Field(2, ge=1, description="with `train`: how often a pair must occur to be merged")
+    mask_token: str | None = Field(None, description="a token of the vocabulary that is to be the mask")
+    pad_token: str | None = Field(None, description="a token of the vocabulary that is to be the padding")
+    eos_token: str | None = Field(None, description="a token of the vocabulary that is to end texts")
     lowercase: bool = Field(False, description="with `train`: lower-case the text, and strip accents as BERT does")
 
     @model_validator(mode="after")

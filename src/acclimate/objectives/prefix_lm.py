@@ -1,0 +1,142 @@
+"""Prefix language modeling (T5, Raffel et al. 2020; UniLM, Dong et al. 2019; GLM, Du et al. 2022).
+
+On a decoder a prefix of each text is seen in both directions and the rest left to right; the rest is predicted, each
+token from those before it. Where the prefix ends is drawn uniformly, or a fixed share of the text (`prefix_ratio`), or
+given by the data: in pairs of a prompt and a completion the prompt is the prefix.
+
+On an encoder this is UniLM's mixture (`unilm.py`); `variant: blank_infilling` is GLM's (`blank_infilling.py`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from acclimate.errors import RecipeError
+from acclimate.objectives.base import BY_ALL, BY_LATER, IGNORE, LABEL_PLACES, Family, Fields, Objective, Part
+from acclimate.objectives.clm import CausalLanguageModeling, EndedPlan, end_texts
+from acclimate.objectives.mntp import NO_BLOOM
+from acclimate.objectives.rows import NO_PLACE, Row, read_row
+from acclimate.objectives.vocabulary import Vocabulary
+from acclimate.recipe import Section
+from acclimate.tokens.packing import Plan
+from acclimate.tokens.store import SECOND_START, TokenStore
+
+
+class PrefixLanguageModelingSettings(Section):
+    """Options of `objective: {name: prefix_lm}`.
+
+    Attributes:
+        variant: "prefix", or "blank_infilling" (decoders only).
+        prefix_ratio: share of each text that is the prefix; None draws it uniformly. With variant "prefix".
+        mlm_probability: share of the tokens that are predicted; on encoders.
+        noise_density: share of the tokens that are cut out; with variant "blank_infilling".
+        poisson_lambda: mean length of a span that is cut out; with variant "blank_infilling".
+    """
+
+    variant: Literal["prefix", "blank_infilling"] = "prefix"
+    prefix_ratio: float | None = Field(None, gt=0, lt=1)
+    mlm_probability: float = Field(0.15, gt=0, lt=1)
+    noise_density: float = Field(0.15, gt=0, lt=1)
+    poisson_lambda: float = Field(3.0, gt=0)
+
+
+class PrefixLanguageModeling(CausalLanguageModeling):
+    """Continue a prefix that is seen in both directions. See the module's text for the rule."""
+
+    name = "prefix_lm"
+    summary = "the rest of a text predicted behind a prefix that is seen in both directions"
+    paper = "Raffel et al. 2020 (arXiv:1910.10683); UniLM: Dong et al. 2019 (arXiv:1905.03197)"
+    Settings = PrefixLanguageModelingSettings
+    families: ClassVar[tuple[Family, ...]] = ("decoder", "encoder")
+    unfit = {"bloom": NO_BLOOM, "mpt": NO_BLOOM}
+    parts = (Part("prefix_lm", bits_per_byte=True),)
+    directs = True
+
+    settings: PrefixLanguageModelingSettings
+    # The options that mean something; the others are refused where they are set.
+    options: ClassVar[tuple[str, ...]] = ("variant", "prefix_ratio")
+
+    def __init__(self, settings: Section, vocabulary: Vocabulary, *, max_length: int, seed: int) -> None:
+        check_options(settings, self.options, "a decoder with `variant: prefix`")
+        super().__init__(settings, vocabulary, max_length=max_length, seed=seed)
+
+    @classmethod
+    def resolve(cls, family: Family, settings: Section) -> type[Objective]:
+        # Both are built on what stands here.
+        from acclimate.objectives.blank_infilling import BlankInfilling
+        from acclimate.objectives.unilm import UnifiedLanguageModeling
+
+        assert isinstance(settings, PrefixLanguageModelingSettings)
+        if settings.variant == "blank_infilling":
+            if family != "decoder":
+                raise RecipeError("`objective.variant: blank_infilling` is for decoders; leave it out on an encoder")
+            return BlankInfilling
+        return UnifiedLanguageModeling if family == "encoder" else cls
+
+    def example(self, store: TokenStore, plan: Plan, key: int) -> Fields:
+        assert isinstance(plan, EndedPlan)
+        pieces = plan.row(key % len(plan))
+        row = end_texts(read_row(store, pieces, self.vocabulary, self._frame), plan.ends, self.vocabulary)
+        given = given_prefixes(store, pieces, len(self._frame)) if store.has_pairs else {}
+        return self._continue(row, given, self.rng(key))
+
+    def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
+        return self._continue(row, {}, rng)
+
+    def _continue(self, row: Row, given: dict[int, int], rng: np.random.Generator) -> Fields:
+        fields = super().corrupt(row, rng)
+        lengths = np.bincount(row.segment_ids)
+        prefixes = np.array(
+            [
+                given.get(segment, prefix_length(int(length), self.settings.prefix_ratio, rng))
+                for segment, length in enumerate(lengths)
+            ]
+        )
+        in_prefix = row.position_ids < prefixes[row.segment_ids]
+        return {
+            **fields,
+            "labels": np.where(in_prefix, IGNORE, fields["labels"]),
+            LABEL_PLACES: np.where(in_prefix, NO_PLACE, fields[LABEL_PLACES]),
+            "visibility": np.where(in_prefix, BY_ALL, BY_LATER),
+        }
+
+    def padding(self) -> dict[str, int]:
+        return {**super().padding(), "visibility": BY_LATER}
+
+
+def check_options(settings: Section, known: tuple[str, ...], where: str) -> None:
+    """Refuse options of `prefix_lm` that have no effect.
+
+    Raises:
+        RecipeError: names them.
+    """
+    given = [name for name, field in type(settings).model_fields.items() if getattr(settings, name) != field.default]
+    idle = [f"`objective.{name}`" for name in given if name not in known]
+    if idle:
+        raise RecipeError(f"{', '.join(idle)} has no effect on {where}; leave it out")
+
+
+def prefix_length(length: int, ratio: float | None, rng: np.random.Generator) -> int:
+    """How many tokens of a text of `length` are the prefix: at least one, and one less than all at most."""
+    drawn: float = rng.random()
+    if length < 2:
+        return length
+    if ratio is None:
+        return 1 + int(drawn * (length - 1))
+    return min(max(int(np.floor(ratio * length + drawn)), 1), length - 1)
+
+
+def given_prefixes(store: TokenStore, pieces: NDArray[np.int64], frame_length: int) -> dict[int, int]:
+    """For the pieces of a row that are of pairs: how many of their tokens, frame included, are of the first text."""
+    given = {}
+    for segment, (start, end) in enumerate(pieces.tolist()):
+        document = int(np.searchsorted(store.documents[:, 0], start, side="right")) - 1
+        first, last = store.documents[document]
+        second = np.flatnonzero(store.flags[first:last] & SECOND_START)
+        if len(second):
+            given[segment] = int(np.clip(first + second[0] - start, 0, end - start)) + frame_length
+    return given

@@ -1,0 +1,136 @@
+"""Text infilling (BART, Lewis et al. 2020, arXiv:1910.13461).
+
+30 % of a text's tokens in spans of Poisson(3) length are taken out of the encoder's input, each span leaving one mask
+token; a span of length 0 puts in a mask where nothing is missing. The sentences of a text stand in random order. The
+target is the whole original.
+
+The budget is a share of each text's tokens, rounded at random so that the rate holds; spans are drawn until it is
+spent, and the last one is cut to fit. Every arrangement of the spans among the tokens that stay is equally likely.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from acclimate.errors import ModelError
+from acclimate.objectives.base import IGNORE, Fields, Part
+from acclimate.objectives.encoder_decoder import EncoderDecoderObjective, shift_right, two_sided
+from acclimate.objectives.rows import NO_PLACE, Row
+from acclimate.objectives.vocabulary import Vocabulary
+from acclimate.recipe import Section
+
+
+class TextInfillingSettings(Section):
+    """Options of `objective: {name: text_infilling}`.
+
+    Attributes:
+        mask_ratio: share of the tokens that are taken out.
+        poisson_lambda: mean length of a span, in tokens.
+        permute_sentences: whether the sentences of a text stand in random order.
+    """
+
+    mask_ratio: float = Field(0.3, gt=0, lt=1)
+    poisson_lambda: float = Field(3.0, gt=0)
+    permute_sentences: bool = True
+
+
+class TextInfilling(EncoderDecoderObjective):
+    """Write out in full a text of which spans are missing. See the module's text for the rule."""
+
+    name = "text_infilling"
+    summary = "a text with spans missing and sentences permuted, written out in full"
+    paper = "Lewis et al. 2020 (BART, arXiv:1910.13461)"
+    Settings = TextInfillingSettings
+    model_types = ("bart", "mbart", "pegasus", "plbart", "marian", "t5", "mt5", "umt5", "longt5")
+    needs = ("pad", "eos", "mask")
+    parts = (Part("text_infilling", bits_per_byte=True),)
+
+    settings: TextInfillingSettings
+
+    def __init__(self, settings: Section, vocabulary: Vocabulary, *, max_length: int, seed: int) -> None:
+        super().__init__(settings, vocabulary, max_length=max_length, seed=seed)
+        if vocabulary.mask_id is None:
+            raise ModelError("`text_infilling` needs a mask token, and this tokenizer has none; give it a `mask_token`")
+
+    def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
+        pieces = [row.piece(segment) for segment in range(row.num_pieces)]
+        return two_sided([self._infill(piece, rng) for piece in pieces], [self._target(piece) for piece in pieces])
+
+    def _infill(self, piece: Row, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The encoder's input for one text, and its places."""
+        text = np.flatnonzero(piece.places != NO_PLACE)
+        order = permuted(piece.sentence_starts[text], rng) if self.settings.permute_sentences else np.arange(len(text))
+        ids, places = piece.input_ids[text][order], piece.places[text][order]
+        candidates = piece.candidates[text][order]
+        masked, lengths = infill(int(candidates.sum()), self.settings, rng)
+        # Where in the text the slots of `infill` are: joints between candidates stay where they are.
+        assert self.vocabulary.mask_id is not None
+        kept_ids: list[int] = []
+        kept_places: list[int] = []
+        in_text = iter(zip(ids.tolist(), places.tolist(), candidates.tolist(), strict=True))
+
+        def take(count: int, keep: bool) -> None:
+            """The next `count` candidates, and the joints before each."""
+            while count:
+                token, place, candidate = next(in_text)
+                if keep or not candidate:
+                    kept_ids.append(token)
+                    kept_places.append(place)
+                count -= candidate
+
+        for is_span, length in zip(masked.tolist(), lengths.tolist(), strict=True):
+            if is_span:
+                kept_ids.append(self.vocabulary.mask_id)
+                kept_places.append(NO_PLACE)
+            take(length, keep=not is_span)
+        for token, place, _ in in_text:
+            kept_ids.append(token)
+            kept_places.append(place)
+        frame = self.vocabulary.frame
+        before, after = len(frame.prefix), len(frame.suffix)
+        return (
+            np.concatenate([frame.prefix, kept_ids, frame.suffix]).astype(np.int64),
+            np.pad(np.array(kept_places, dtype=np.int64), (before, after), constant_values=NO_PLACE),
+        )
+
+    def _target(self, piece: Row) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The decoder's input, labels and their places. A text's beginning token is given and not asked for."""
+        is_end = (piece.places == NO_PLACE) & (piece.position_ids > 0) & (piece.input_ids == self.vocabulary.eos_id)
+        targets = piece.candidates | is_end
+        return (
+            shift_right(piece.input_ids, self.vocabulary.decoder_start_id),
+            np.where(targets, piece.input_ids, IGNORE),
+            np.where(targets, piece.places, NO_PLACE),
+        )
+
+
+def permuted(sentence_starts: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
+    """[L] the places of a text's tokens with its sentences in random order."""
+    if len(sentence_starts) == 0:
+        return np.empty(0, dtype=np.int64)
+    inner = np.flatnonzero(sentence_starts[1:]) + 1
+    sentences = np.split(np.arange(len(sentence_starts)), inner)
+    return np.concatenate([sentences[index] for index in rng.permutation(len(sentences))])
+
+
+def infill(
+    length: int, settings: TextInfillingSettings, rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """What becomes of a text of `length` tokens, slot by slot: [S] whether a slot is a span that a mask stands for, and
+    [S] how many tokens it has (1 for tokens that stay, 0 for a mask that is put in)."""
+    budget = int(np.floor(settings.mask_ratio * length + rng.random()))
+    spans: list[int] = []
+    left = min(budget, length)
+    while left > 0:
+        drawn = min(int(rng.poisson(settings.poisson_lambda)), left)
+        spans.append(drawn)
+        left -= drawn
+    num_kept = length - sum(spans)
+    num_slots = num_kept + len(spans)
+    is_span = np.zeros(num_slots, dtype=bool)
+    is_span[rng.permutation(num_slots)[: len(spans)]] = True
+    lengths = np.ones(num_slots, dtype=np.int64)
+    lengths[is_span] = spans
+    return is_span, lengths
