@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint format install clean
+.PHONY: demo test test-slow golden lint format install clean
 
 install: $(STAMP)
 
@@ -28,6 +28,9 @@ test: lint
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m "slow or not slow" --timeout 3600
+
+golden: $(STAMP)
+	$(BIN)/python -m tests.golden
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,103 @@
+"""Ten steps of a tiny model by each objective: fixed seeds, a fixed synthetic corpus, the CPU, fp32 and one thread."""
+
+from __future__ import annotations
+
+import json
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from acclimate.models.generators import GeneratorAndDiscriminator, new_generator
+from acclimate.objectives import OBJECTIVES
+from acclimate.objectives.base import Objective
+from acclimate.objectives.vocabulary import Vocabulary
+from tests.models.tiny import tiny_model
+from tests.objectives.checks import chain, learn
+from tests.objectives.tiny import EOS, PAD, decoder_vocabulary, memory_store, t5_vocabulary, vocabulary
+
+FILE = Path(__file__).with_name("losses.json")
+STEPS = 10
+
+# The model type and the auto class that each objective is shown with.
+MODELS: dict[str, tuple[str, str]] = {
+    "mlm": ("bert", "AutoModelForMaskedLM"),
+    "mlm_nsp": ("bert", "AutoModelForPreTraining"),
+    "mlm_sop": ("albert", "AutoModelForPreTraining"),
+    "rtd": ("electra", "AutoModelForPreTraining"),
+    "clm": ("llama", "AutoModelForCausalLM"),
+    "span_denoising": ("t5", "AutoModelForSeq2SeqLM"),
+}
+_VOCABULARIES: dict[str, Vocabulary] = {"clm": decoder_vocabulary(), "span_denoising": t5_vocabulary()}
+# T5 has no initializer_range; its weights are of ordinary size.
+_OPTIONS: dict[str, dict[str, Any]] = {"t5": {"decoder_start_token_id": PAD, "eos_token_id": EOS}}
+
+
+def here() -> dict[str, str]:
+    """What losses depend on in the last digits: the processor and what torch uses of it, and torch itself."""
+    return {
+        "cpu": _cpu_name(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "torch": str(torch.__version__),
+    }
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def losses() -> dict[str, list[float]]:
+    """{objective: the loss of each of ten steps}."""
+    return {name: losses_of(name) for name in MODELS}
+
+
+def losses_of(name: str) -> list[float]:
+    """The loss of each of ten steps: dropout on, two micro-batches a step, texts packed where the objective packs."""
+    model_type, auto_class = MODELS[name]
+    settings = OBJECTIVES[name].Settings()
+    subject = OBJECTIVES[name](settings, _VOCABULARIES.get(name, vocabulary()), max_length=32, seed=1)
+    store: Any = memory_store(chain(30))
+    plan = subject.plan(store, isolate="document", packed=subject.packs)
+    with _one_thread(), tempfile.TemporaryDirectory() as folder:
+        model = _model(subject, model_type, auto_class)
+        return learn(subject, store, plan, model, Path(folder), max_steps=STEPS, gradient_accumulation_steps=2)
+
+
+def _model(subject: Objective, model_type: str, auto_class: str) -> Any:
+    options = _OPTIONS.get(model_type, {"initializer_range": 0.02})
+    model = tiny_model(model_type, auto_class, pad_token_id=PAD, **options)
+    if subject.head != "replaced-token-detection":
+        return model
+    torch.manual_seed(1)
+    return GeneratorAndDiscriminator(new_generator(model, {}), model)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums over threads differ with their number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def write(content: dict[str, Any]) -> None:
+    """Write the file of losses."""
+    FILE.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read() -> dict[str, Any]:
+    """The file of losses."""
+    content: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return content
