@@ -2,7 +2,8 @@
 
 15 % of a text's tokens, in spans of 3 on average, are taken out. Each span leaves one sentinel in the encoder's input;
 the target is each sentinel with the tokens that it stands for, in T5's order, and EOS. How many spans there are and how
-much is taken is fixed by a text's length; where spans begin and end is a random partition of the text.
+much is taken is fixed by a text's length; where spans begin and end is a random partition of the text, in which any
+token may be taken.
 
 Rows are cut so that the *corrupted* input of a piece of full length fills `max_length` exactly; what documents leave
 over is packed, several texts in a row, kept apart in the encoder, the decoder and between them.
@@ -205,13 +206,21 @@ def frame_in_raw_tokens(settings: SpanDenoisingSettings, max_length: int, frame_
 
 
 def noise_mask(length: int, num_noise: int, num_spans: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """[length] bool: which tokens of a text are taken out. Kept and taken stretches alternate, a kept one first; the
-    lengths of both are random partitions (`random_spans_noise_mask` of T5)."""
+    """[length] bool: which tokens of a text are taken out. Kept and taken stretches alternate, and the lengths of both
+    are random partitions; the first and the last kept stretch may be empty.
+
+    T5's `random_spans_noise_mask` begins each text with a kept stretch and ends it with a taken one. Rejected: rows are
+    the same in every epoch here, so that their first tokens would never be asked for and their last ones never read,
+    and of a text with one span only the end.
+    """
     if num_spans == 0:
         return np.zeros(length, dtype=bool)
-    kept = random_partition(length - num_noise, num_spans, rng)
+    kept = random_partition(length - num_noise + 2, num_spans + 1, rng)
+    kept[[0, -1]] -= 1
     taken = random_partition(num_noise, num_spans, rng)
-    return np.repeat(np.tile([False, True], num_spans), np.stack([kept, taken], axis=1).ravel())
+    lengths = np.empty(2 * num_spans + 1, dtype=np.int64)
+    lengths[::2], lengths[1::2] = kept, taken
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
 
 
 def random_partition(total: int, num_parts: int, rng: np.random.Generator) -> NDArray[np.int64]:
