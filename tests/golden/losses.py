@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 import tempfile
@@ -16,9 +17,10 @@ from acclimate.models.generators import GeneratorAndDiscriminator, new_generator
 from acclimate.objectives import OBJECTIVES
 from acclimate.objectives.base import Objective
 from acclimate.objectives.vocabulary import Vocabulary
+from acclimate.tokens.tokenizers import Frame
 from tests.models.tiny import tiny_model
 from tests.objectives.checks import chain, learn
-from tests.objectives.tiny import EOS, PAD, decoder_vocabulary, memory_store, t5_vocabulary, vocabulary
+from tests.objectives.tiny import BOS, EOS, MASK, PAD, decoder_vocabulary, memory_store, t5_vocabulary, vocabulary
 
 FILE = Path(__file__).with_name("losses.json")
 STEPS = 10
@@ -30,11 +32,24 @@ MODELS: dict[str, tuple[str, str]] = {
     "mlm_sop": ("albert", "AutoModelForPreTraining"),
     "rtd": ("electra", "AutoModelForPreTraining"),
     "clm": ("llama", "AutoModelForCausalLM"),
+    "prefix_lm": ("llama", "AutoModelForCausalLM"),
+    "mntp": ("llama", "AutoModelForCausalLM"),
     "span_denoising": ("t5", "AutoModelForSeq2SeqLM"),
+    "text_infilling": ("bart", "AutoModelForSeq2SeqLM"),
+    "mass": ("bart", "AutoModelForSeq2SeqLM"),
 }
-_VOCABULARIES: dict[str, Vocabulary] = {"clm": decoder_vocabulary(), "span_denoising": t5_vocabulary()}
-# T5 has no initializer_range; its weights are of ordinary size.
-_OPTIONS: dict[str, dict[str, Any]] = {"t5": {"decoder_start_token_id": PAD, "eos_token_id": EOS}}
+_DECODER = dataclasses.replace(decoder_vocabulary(), mask_id=MASK)
+_T5 = dataclasses.replace(t5_vocabulary(), mask_id=MASK)
+_VOCABULARIES: dict[str, Vocabulary] = {
+    "llama": _DECODER,
+    "t5": _T5,
+    "bart": dataclasses.replace(_T5, frame=Frame((BOS,), (EOS,)), decoder_start_id=EOS),
+}
+# Weights of an ordinary size; T5's are.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "t5": {"decoder_start_token_id": PAD, "eos_token_id": EOS},
+    "bart": {"decoder_start_token_id": EOS, "bos_token_id": BOS, "eos_token_id": EOS, "init_std": 0.02},
+}
 
 
 def here() -> dict[str, str]:
@@ -63,8 +78,10 @@ def losses() -> dict[str, list[float]]:
 def losses_of(name: str) -> list[float]:
     """The loss of each of ten steps: dropout on, two micro-batches a step, texts packed where the objective packs."""
     model_type, auto_class = MODELS[name]
-    settings = OBJECTIVES[name].Settings()
-    subject = OBJECTIVES[name](settings, _VOCABULARIES.get(name, vocabulary()), max_length=32, seed=1)
+    objective = OBJECTIVES[name]
+    settings = objective.Settings()
+    objective = objective.resolve(objective.families[0], settings)
+    subject = objective(settings, _VOCABULARIES.get(model_type, vocabulary()), max_length=32, seed=1)
     store: Any = memory_store(chain(30))
     plan = subject.plan(store, isolate="document", packed=subject.packs)
     with _one_thread(), tempfile.TemporaryDirectory() as folder:

@@ -190,7 +190,8 @@ def make_trainer(
     callbacks: Any = None,
     **values: Any,
 ) -> ObjectiveTrainer:
-    """A Trainer on the CPU that saves nothing by itself; the model is prepared where rows have several texts.
+    """A Trainer on the CPU that saves nothing by itself; the model is prepared where rows have several texts, or say
+    who sees whom.
 
     Args:
         saved_with: the tokenizer beside the model; the Trainer gives its special tokens to the configuration.
@@ -202,7 +203,7 @@ def make_trainer(
         "logging_steps": 1,
         "save_strategy": "no",
     }
-    if len(plan.pieces) > len(plan) and subject.packs:
+    if subject.directs or (subject.packs and len(plan.pieces) > len(plan)):
         prepare_for_packs(model)
     args = training_arguments({**defaults, **values}, folder, seed=3, report_to="none")
     return ObjectiveTrainer(

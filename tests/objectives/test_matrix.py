@@ -15,7 +15,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from acclimate.models.families import family
+from acclimate.models.families import Family, family
 from acclimate.models.generators import GENERATOR, GeneratorAndDiscriminator
 from acclimate.models.heads import HEADS, auto_class_of
 from acclimate.models.loading import decoder_start_id, load_model, packs
@@ -33,27 +33,34 @@ MATRIX: dict[str, str] = {
     "mlm_sop": "albert",
     "rtd": "electra bert funnel deberta-v2",
     "clm": "bloom gpt2 gpt_neox llama phi phi3 qwen2 qwen3 glm",
+    "prefix_lm": "gpt2 gpt_neox llama phi phi3 qwen2 qwen3 glm bert roberta xlm-roberta deberta-v2 modernbert",
+    "mntp": "gpt2 gpt_neox llama phi phi3 qwen2 qwen3 glm",
     "span_denoising": "t5 mt5 umt5 longt5",
+    "text_infilling": "bart mbart pegasus",
+    "mass": "bart mbart pegasus",
 }
 CASES = [(name, model_type) for name, types in MATRIX.items() for model_type in types.split()]
+# In `make test` these are shown with fewer types; what their types have to do is done for `clm`, too.
+_FEWER = {"prefix_lm": "llama bert", "mntp": "llama", "mass": "bart"}
+QUICK = [(name, model_type) for name, model_type in CASES if model_type in _FEWER.get(name, MATRIX[name]).split()]
 _SENTINELS = 10
 
 
 @functools.cache
-def matrix_tokenizer(name: str) -> PreTrainedTokenizerFast:
+def matrix_tokenizer(kind: Family) -> PreTrainedTokenizerFast:
     """The ids that `tests.models.tiny` has for special tokens, words `w5` and up to `w109`, and sentinels; framed as
-    tokenizers of an objective's models frame."""
+    tokenizers of a family of models frame."""
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     words = [f"w{index}" for index in range(5, VOCABULARY - _SENTINELS)]
     sentinels = [f"<extra_id_{number}>" for number in reversed(range(_SENTINELS))]
     vocabulary = {piece: index for index, piece in enumerate([*special, *words, *sentinels])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    single = {"clm": "<s> $A", "span_denoising": "$A </s>"}.get(name, "<s> $A </s>")
+    single = {"encoder": "<s> $A </s>", "decoder": "<s> $A", "encoder-decoder": "$A </s>"}[kind]
     backend.post_processor = processors.TemplateProcessing(
         single=single, special_tokens=[(token, vocabulary[token]) for token in ("<s>", "</s>")]
     )
-    both = {} if name in ("clm", "span_denoising") else {"cls_token": "<s>", "sep_token": "</s>"}
+    both = {"cls_token": "<s>", "sep_token": "</s>"} if kind == "encoder" else {}
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token="<s>",
@@ -83,11 +90,11 @@ def train(name: str, model_type: str, folder: Path, *, steps: int) -> Trained:
     # Weights of an ordinary size: those of `tiny_config` are large.
     config = {**plain, "model_type": model_type, **{key: 0.02 for key in plain if "init" in key and "range" in key}}
     settings = ModelSettings(config={**config, "dtype": "float32"})
-    tokenizer = matrix_tokenizer(name)
-    check_fit(name, family(tiny_config(model_type)), model_type)
-    objective = make_objective(
-        name, {}, tokenizer, max_length=32, seed=1, decoder_start_id=decoder_start_id(tiny_config(model_type))
-    )
+    kind = family(tiny_config(model_type))
+    tokenizer = matrix_tokenizer(kind)
+    check_fit(name, kind, model_type)
+    start_id = decoder_start_id(tiny_config(model_type))
+    objective = make_objective(name, {}, tokenizer, max_length=32, seed=1, family=kind, decoder_start_id=start_id)
     model = load_model(settings, objective.head, tokenizer, seed=1, head_options=objective.head_options()).model
     is_packed = objective.packs and packs(model)
     store = memory_store(topics(24, longest=40), joint=2)
@@ -106,7 +113,7 @@ def train(name: str, model_type: str, folder: Path, *, steps: int) -> Trained:
     return Trained(trainer, model, is_packed)
 
 
-def check_reload(name: str, trained: Trained, folder: Path) -> None:
+def check_reload(trained: Trained, folder: Path) -> None:
     """The same logits from the folder with a plain auto class."""
     trained.trainer.save_model(str(folder))
     model = trained.model
@@ -118,7 +125,7 @@ def check_reload(name: str, trained: Trained, folder: Path) -> None:
         ]
     ids = torch.randint(5, 80, (2, 12), generator=torch.Generator().manual_seed(0))
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    if name == "span_denoising":
+    if model.config.is_encoder_decoder:
         inputs["decoder_input_ids"] = ids[:, :4]
     for ours, place, head in pairs:
         assert head in HEADS
@@ -156,13 +163,13 @@ def test_it_trains_and_is_saved(name: str, model_type: str, tmp_path: Path, capf
     assert trained.is_packed == (
         name not in ("mlm_nsp", "mlm_sop") and model_type not in ("convbert", "funnel", "longt5")
     )
-    check_reload(name, trained, tmp_path / "saved")
+    check_reload(trained, tmp_path / "saved")
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("name", "model_type"), CASES)
+@pytest.mark.parametrize(("name", "model_type"), QUICK)
 def test_it_takes_two_steps(name: str, model_type: str, tmp_path: Path) -> None:
     trained = train(name, model_type, tmp_path / "run", steps=2)
     assert len(trained.losses) == 2
     assert all(loss == loss and 0 < loss < 100 for loss in trained.losses)
-    check_reload(name, trained, tmp_path / "saved")
+    check_reload(trained, tmp_path / "saved")
