@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, BertModel, GPT2Config, GPT2LMHeadModel, RobertaConfig
+from transformers import AutoConfig, BertModel, GPT2Config, GPT2LMHeadModel, RobertaConfig, RobertaForMaskedLM
 
 from acclimate.errors import ModelError
 from acclimate.models.families import family, load_config, position_limit, position_offset
@@ -120,4 +120,11 @@ def test_a_decoder_has_no_masked_head(tmp_path: Path) -> None:
     config = GPT2Config(vocab_size=100, n_embd=32, n_layer=1, n_head=2, n_positions=32)
     GPT2LMHeadModel(config).save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="cannot be loaded"):
+        load_model(ModelSettings(name=str(tmp_path)), HEAD, tokenizer(), seed=0)
+
+
+def test_another_padding_than_that_which_positions_count_from_is_refused(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    RobertaForMaskedLM(RobertaConfig(vocab_size=100, pad_token_id=1, **sizes)).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="has the id 1, and the tokenizer's has 0"):
         load_model(ModelSettings(name=str(tmp_path)), HEAD, tokenizer(), seed=0)

@@ -16,7 +16,7 @@ from acclimate.errors import ModelError
 from acclimate.hub import local_files_only, reaching_hub
 from acclimate.models.adapters import adapted_base
 from acclimate.models.attention import can_pack, separate_segments
-from acclimate.models.families import load_config, position_limit
+from acclimate.models.families import PACKING, load_config, position_limit
 from acclimate.models.generators import GeneratorAndDiscriminator, generator_beside, new_generator
 from acclimate.models.heads import auto_class_of, head_arguments
 from acclimate.models.settings import ModelSettings
@@ -107,6 +107,7 @@ def load_model(
 
 def _load(settings: ModelSettings, head: str, tokenizer: PreTrainedTokenizerBase, keep_dtype: bool) -> LoadedModel:
     config = model_config(settings, tokenizer)
+    _check_padding(config, tokenizer)
     auto_class = auto_class_of(head, config)
     auto = getattr(transformers, auto_class)
     arguments = head_arguments(head, config)
@@ -134,6 +135,19 @@ def _load(settings: ModelSettings, head: str, tokenizer: PreTrainedTokenizerBase
         raise ModelError(f"{settings.name}: these weights do not have the shapes that its config.json says: {names}")
     parameters = {name for name, _ in model.named_parameters()}
     return LoadedModel(model, tuple(sorted(name for name in info["missing_keys"] if name in parameters)), False)
+
+
+def _check_padding(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a tokenizer with another padding than the model's where positions count from it (RoBERTa's line)."""
+    packing = PACKING.get(config.model_type)
+    if packing is None or packing.position_offset != "pad":
+        return
+    if tokenizer.pad_token_id not in (None, config.pad_token_id):
+        raise ModelError(
+            f"models of type {config.model_type!r} count positions from their padding token, which has the id "
+            f"{config.pad_token_id}, and the tokenizer's has {tokenizer.pad_token_id}; use the model's own tokenizer, "
+            "or name the right token by `tokenizer.pad_token`"
+        )
 
 
 def _with_generator(
