@@ -129,5 +129,9 @@ def ended_spans(store: TokenStore, isolate: Isolate) -> tuple[NDArray[np.int64],
 def end_texts(row: Row, ends: NDArray[np.int64], vocabulary: Vocabulary) -> Row:
     """The row with EOS at those of its places that are in `ends`."""
     assert vocabulary.eos_id is not None
-    is_end = np.isin(row.places, ends)
+    if len(ends) == 0:
+        return row
+    # `ends` is ascending and may be long, the row is short.
+    nearest = ends[np.minimum(np.searchsorted(ends, row.places), len(ends) - 1)]
+    is_end = nearest == row.places
     return dataclasses.replace(row, input_ids=np.where(is_end, vocabulary.eos_id, row.input_ids))

@@ -185,9 +185,9 @@ def exchange(plan: PairPlan, epoch: int, seed: int) -> tuple[IntArray, IntArray]
     largest = int(np.unique(plan.contexts[chosen], return_counts=True)[1].max())
     given = np.roll(chosen, -largest)
     same = plan.contexts[given] == plan.contexts[chosen]
-    for index in np.flatnonzero(same):
-        others = np.flatnonzero((plan.contexts != plan.contexts[chosen[index]]) & (plan.labels == FREE))
-        given[index] = rng.choice(others)
+    for context in np.unique(plan.contexts[chosen[same]]):
+        lonely = same & (plan.contexts[chosen] == context)
+        given[lonely] = rng.choice(free[plan.contexts[free] != context], size=int(lonely.sum()))
     partners[chosen] = given
     labels[chosen] = SWAPPED
     return partners, labels
