@@ -9,12 +9,13 @@ import pytest
 
 from acclimate.errors import ModelError
 from acclimate.tokens import add_missing_tokens, load_tokenizer, sentinel_ids, tokenizer_fingerprint
-from acclimate.tokens.added import NEEDS
+from acclimate.tokens.added import NEEDS, blank_ids, declare_tokens, mode_ids
 from acclimate.tokens.tokenizers import encode_text, text_frame
 
 from .helpers import byte_bpe, word_piece
 
 SENTINELS = tuple(f"<extra_id_{number}>" for number in range(100))
+OTHERS = ("<|startofpiece|>", "<|endofpiece|>", "[R]", "[S]", "[X]")
 TEXT = "An ordinary text, naïve: 使用语言模型 <pad> </s> [MASK] <mask> <extra_id_0>\n"
 
 # What each tokenizer of the test data gets, and how large its vocabulary was: the ids of new tokens follow.
@@ -34,10 +35,12 @@ def test_every_need_of_real_tokenizers(real_tokenizer: tuple[str, Any], tmp_path
     tokens, size = NEW[name]
     before = tokenizer_fingerprint(tokenizer)
     extended, new = add_missing_tokens(tokenizer, NEEDS)
-    assert new == tokens
+    assert new == (*tokens, *OTHERS)
     assert extended.convert_tokens_to_ids(list(new)) == list(range(size, size + len(new)))
     assert None not in (extended.pad_token_id, extended.eos_token_id, extended.mask_token_id)
     assert len(sentinel_ids(extended)) == 100
+    assert blank_ids(extended) == tuple(extended.convert_tokens_to_ids(list(OTHERS[:2])))
+    assert list(mode_ids(extended).values()) == extended.convert_tokens_to_ids(["[R]", "[S]", "[X]"])
     assert set(sentinel_ids(extended)) | {extended.pad_token_id, extended.mask_token_id} <= set(
         extended.all_special_ids
     )
@@ -141,12 +144,23 @@ def test_sentinels_are_ordered_by_number_whatever_their_ids() -> None:
     assert add_missing_tokens(tokenizer, ("sentinels",))[1] == ()
 
 
+def test_tokens_get_the_roles_that_are_named() -> None:
+    tokenizer = byte_bpe()
+    token = sorted(tokenizer.get_vocab())[-1]
+    declared = declare_tokens(tokenizer, {"mask_token": token, "pad_token": None})
+    assert declared.mask_token == token
+    assert len(declared) == len(tokenizer)
+    assert declare_tokens(tokenizer, {"mask_token": None}) is tokenizer
+    with pytest.raises(ModelError, match="`tokenizer.mask_token`: .* has no token '<nowhere>'"):
+        declare_tokens(tokenizer, {"mask_token": "<nowhere>"})
+
+
 def test_a_slow_tokenizer() -> None:
     from transformers import ByT5Tokenizer
 
     tokenizer = ByT5Tokenizer(extra_ids=0)
     extended, new = add_missing_tokens(tokenizer, NEEDS)
-    assert new == ("<mask>", *SENTINELS)
+    assert new == ("<mask>", *SENTINELS, *OTHERS)
     assert encode_text(extended, TEXT) == encode_text(tokenizer, TEXT)
     assert sentinel_ids(ByT5Tokenizer()) == tuple(range(259, 259 + 125))
 

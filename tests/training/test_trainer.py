@@ -345,6 +345,10 @@ trainer.train()
 if trainer.is_world_process_zero():
     losses = [record["loss"] for record in trainer.state.log_history if "loss" in record]
     (folder / "losses.json").write_text(json.dumps([losses, trainer.tokens_seen]))
+# A process that ends while the other still talks to it is aborted.
+import torch.distributed
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
 """
 
 
