@@ -189,3 +189,15 @@ def test_of_a_character_in_several_tokens_the_last_has_it() -> None:
 def test_ids_that_no_token_has_are_shown_as_numbers() -> None:
     # Embeddings may have more rows than the tokenizer has tokens.
     assert read_ids(tokenizer(), np.array([10, 130]), np.array([0, 0]), vocabulary()) == ["w10", "130"]
+
+
+def test_a_prefix_is_seen_both_ways_and_the_rest_as_it_says() -> None:
+    # Two pieces. The first: a prefix of one token, then two that are seen by later ones. The second: right to left.
+    found = attention_regions(CLM, fields(segment_ids=[0, 0, 0, 1, 1], visibility=[0, 1, 1, 2, 2]))
+    assert found["row"].astype(int).tolist() == [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0],
+        [0, 0, 0, 1, 1],
+        [0, 0, 0, 0, 1],
+    ]

@@ -77,8 +77,9 @@ def check_objective(
 def own_objective(family: Family, config: PreTrainedConfig) -> str:
     """The objective that a model was made for; a `ModelError` where no objective here fits it."""
     known = {config.model_type, family, *(getattr(config, "architectures", None) or ())}
+    fitting = fitting_objectives(family, config.model_type)
     for key, name in OWN_OBJECTIVE:
-        if key in known:
+        if key in known and name in fitting:
             return name
     raise ModelError(_nothing_fits(family, config.model_type))
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from acclimate.objectives.base import IGNORE, INPUT_PLACES, LABEL_PLACES, Fields, Objective
+from acclimate.objectives.base import BY_EARLIER, BY_LATER, IGNORE, INPUT_PLACES, LABEL_PLACES, Fields, Objective
 from acclimate.objectives.rows import NO_PLACE
 from acclimate.objectives.rtd import DRAWS
 from acclimate.objectives.vocabulary import Vocabulary
@@ -327,9 +327,19 @@ def attention_regions(objective: Objective, fields: Fields) -> dict[str, NDArray
             "decoder": np.tril(_same(outputs, outputs)),
             "decoder to encoder": _same(outputs, inputs),
         }
+    if "visibility" in fields:
+        return {"row": _same(inputs, inputs) & _directed(fields["visibility"])}
     if objective.families == ("decoder",):
         return {"row": np.tril(_same(inputs, inputs))}
     return {"row": _same(inputs, inputs)}
+
+
+def _directed(visibility: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """[L, L] whether a key is seen by a query where each token says by whom it is seen."""
+    places = np.arange(len(visibility))
+    later, earlier = places[:, None] >= places[None, :], places[:, None] <= places[None, :]
+    allowed: NDArray[np.bool_] = ((visibility != BY_LATER) | later) & ((visibility != BY_EARLIER) | earlier)
+    return allowed
 
 
 def _same(queries: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.bool_]:
