@@ -12,7 +12,7 @@ import transformers
 from transformers import PreTrainedModel
 
 from acclimate.errors import ModelError
-from acclimate.models.attention import can_pack, separate_segments
+from acclimate.models.attention import BY_ALL, BY_EARLIER, BY_LATER, can_pack, separate_segments
 from acclimate.models.families import ONE_TEXT_A_ROW, PACKING, Family, family, model_types_of, sees_padding
 from tests.models.tiny import MODEL_TYPES, PAD, VOCABULARY, tiny_config, tiny_model
 
@@ -425,3 +425,124 @@ def test_prompt_tuning_is_not_packed() -> None:
     assert not can_pack(adapted)
     with pytest.raises(ModelError):
         separate_segments(adapted)
+
+
+# ---- who sees whom -----------------------------------------------------------------------------------------------
+
+# Two texts and padding: 9 tokens, 5 and 2. Whether query q and key k are in one text.
+LENGTHS = (9, 5, 2)
+ROW = torch.randint(5, VOCABULARY, (sum(LENGTHS),), generator=torch.Generator().manual_seed(3))
+ROW_SEGMENTS = torch.tensor([0] * 9 + [1] * 5 + [-1] * 2)
+QUERY, KEY = torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")
+SAME = ROW_SEGMENTS[:, None] == ROW_SEGMENTS[None, :]
+# By whom a token is seen, and the pairs that come of it, by hand: prefixes of 4 tokens and of 2.
+PREFIX = torch.tensor([BY_ALL] * 4 + [BY_LATER] * 5 + [BY_ALL] * 2 + [BY_LATER] * 5)
+IN_PREFIX = torch.tensor([True] * 4 + [False] * 5 + [True] * 2 + [False] * 5)
+DIRECTIONS: dict[str, tuple[torch.Tensor, torch.Tensor]] = {
+    "both ways": (torch.full((16,), BY_ALL), SAME),
+    "prefix": (PREFIX, SAME & ((KEY <= QUERY) | IN_PREFIX[None, :])),
+    "left to right": (torch.full((16,), BY_LATER), SAME & (KEY <= QUERY)),
+    "right to left": (torch.full((16,), BY_EARLIER), SAME & (KEY >= QUERY)),
+}
+CAN_BE_TOLD = sorted(name for name in PACKING if name not in model_types_of("encoder-decoder"))
+DECODERS = sorted(set(model_types_of("decoder")) & PACKING.keys())
+
+
+def dependence(model: PreTrainedModel, **fields: torch.Tensor) -> torch.Tensor:
+    """[16, 16] whether the logits of a token (row) change with another's id (column): each row of a batch has one other
+    token than the first."""
+    rows = ROW.repeat(17, 1)
+    places = torch.arange(16)
+    rows[places + 1, places] = 5 + (ROW - 5 + 7) % (VOCABULARY - 5)
+    with torch.no_grad():
+        logits = model(input_ids=rows, **{name: field.expand(17, -1) for name, field in fields.items()}).logits
+    return (logits[1:] - logits[:1]).abs().amax(-1).T > 1e-5
+
+
+@pytest.mark.parametrize("model_type", CAN_BE_TOLD)
+def test_a_token_is_seen_by_whom_the_batch_says(model_type: str) -> None:
+    """The second layer of most types with a window sees all; types with windows alone are tried below, too."""
+    model = prepared(model_type)
+    for name, (visibility, expected) in DIRECTIONS.items():
+        found = dependence(model, segment_ids=ROW_SEGMENTS, visibility=visibility)
+        if model_type in ("mistral", "phi3"):
+            expected = twice(expected & ((QUERY - KEY).abs() < 8))
+        assert torch.equal(found[:14, :14], expected[:14, :14]), name
+        assert not found[:14, 14:].any(), name
+
+
+def twice(seen: torch.Tensor) -> torch.Tensor:
+    """What is seen through two layers that each see the same."""
+    return seen.float() @ seen.float() > 0
+
+
+def _all_sliding(model_type: str) -> PreTrainedModel:
+    changes: dict[str, dict[str, Any]] = {
+        "gemma2": {"layer_types": ["sliding_attention"] * 2, "sliding_window": 4},
+        "gemma3_text": {"layer_types": ["sliding_attention"] * 2, "sliding_window": 4},
+        "gpt_neo": {"attention_types": [[["local"], 2]], "window_size": 4},
+        "ministral": {"layer_types": ["sliding_attention"] * 2, "sliding_window": 4},
+        "mistral": {"sliding_window": 4},
+        "phi3": {"sliding_window": 4},
+        # Half a window to either side: 2 tokens, and itself.
+        "modernbert": {"layer_types": ["sliding_attention"] * 2, "num_hidden_layers": 2, "local_attention": 4},
+    }
+    return prepared(model_type, **changes[model_type])
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(
+    "model_type", ["gemma2", "gemma3_text", "gpt_neo", "ministral", "mistral", "phi3", "modernbert"]
+)
+def test_windows_are_kept_in_every_direction(model_type: str, direction: str) -> None:
+    """Two layers with a window of 4: a token and three on either side, as far as the direction lets it."""
+    visibility, expected = DIRECTIONS[direction]
+    reach = 2 if model_type == "modernbert" else 3
+    found = dependence(_all_sliding(model_type), segment_ids=ROW_SEGMENTS, visibility=visibility)
+    assert torch.equal(found[:14, :14], twice(expected & ((QUERY - KEY).abs() <= reach))[:14, :14])
+
+
+@pytest.mark.parametrize("model_type", DECODERS)
+def test_left_to_right_is_the_decoder_itself(model_type: str) -> None:
+    """Packed rows that say `BY_LATER` of every token are those that say nothing, exactly."""
+    model = prepared(model_type)
+    batch = {"input_ids": ROW[None], "segment_ids": ROW_SEGMENTS[None]}
+    with torch.no_grad():
+        plain = model(**batch).logits
+        assert torch.equal(model(**batch, visibility=torch.full((1, 16), BY_LATER)).logits, plain)
+        assert not torch.allclose(model(**batch, visibility=PREFIX[None]).logits, plain, atol=1e-2)
+
+
+@pytest.mark.parametrize("model_type", sorted(set(model_types_of("encoder")) & PACKING.keys()))
+def test_both_ways_is_the_encoder_itself(model_type: str) -> None:
+    model = prepared(model_type)
+    batch = {"input_ids": ROW[None], "segment_ids": ROW_SEGMENTS[None]}
+    with torch.no_grad():
+        plain = model(**batch).logits
+        assert torch.equal(model(**batch, visibility=torch.full((1, 16), BY_ALL)).logits, plain)
+
+
+@pytest.mark.parametrize("model_type", DECODERS)
+def test_positions_that_jump_divide_no_text(model_type: str) -> None:
+    """As in blank infilling: 6 tokens seen by all; 3 more that stand at position 2, then 5 at position 4. Left to
+    itself `transformers` takes each jump for the beginning of another text."""
+    model = prepared(model_type)
+    visibility = torch.tensor([BY_ALL] * 6 + [BY_LATER] * 10)
+    positions = torch.tensor([*range(6), 2, 2, 2, 4, 4, 4, 4, 4, 0, 0])
+    segments = torch.tensor([0] * 14 + [-1] * 2)
+    found = dependence(model, segment_ids=segments, visibility=visibility, position_ids=positions)
+    expected = (KEY < 6) | (KEY <= QUERY)
+    if model_type in ("mistral", "phi3"):
+        expected = twice(expected & ((QUERY - KEY).abs() < 8))
+    assert torch.equal(found[:14, :14], expected[:14, :14])
+
+
+def test_layers_with_a_causal_mask_of_their_own() -> None:
+    """GPT-Neo's: a model prepared twice, or copied, is as the first, and without segments it is as it was."""
+    model = prepared("gpt_neo")
+    again = copy.deepcopy(model)
+    separate_segments(again)
+    batch = {"input_ids": ROW[None], "segment_ids": ROW_SEGMENTS[None], "visibility": PREFIX[None]}
+    with torch.no_grad():
+        assert torch.equal(again(**batch).logits, model(**batch).logits)
+        assert torch.equal(again(input_ids=ROW[None]).logits, tiny("gpt_neo")(input_ids=ROW[None]).logits)

@@ -217,6 +217,9 @@ def _take_segments(model: PreTrainedModel) -> None:
             position_ids = layout.position_ids
             if "use_cache" in accepts:
                 kwargs.setdefault("use_cache", False)
+            if visibility is not None and "attention_mask" in accepts and kwargs.get("attention_mask") is None:
+                # Without a mask `transformers` takes each jump of the positions for the beginning of another text.
+                kwargs["attention_mask"] = torch.ones_like(layout.segment_ids)
             if layout.decoder is not None and kwargs.get("decoder_input_ids") is None and "labels" in kwargs:
                 kwargs["decoder_input_ids"] = _shifted_labels(self, kwargs["labels"], layout.decoder)
         if position_ids is not None and "position_ids" in accepts:
@@ -285,6 +288,10 @@ def _add_hooks(model: PreTrainedModel, packing: Packing) -> None:
     if packing.positions == "embedding":
         for stack in (model.get_encoder(), model.get_decoder()):
             stack.embed_positions.register_forward_hook(_embed_positions)
+    if packing.triangle is not None:
+        for name, buffer in body.named_buffers():
+            if name.endswith(f".{packing.triangle}"):
+                buffer |= buffer.transpose(-1, -2).clone()
     if packing.positions == "alibi":
         body.register_forward_pre_hook(_ask_for_alibi, with_kwargs=True)
         body.build_alibi_tensor = MethodType(_alibi, body)

@@ -35,12 +35,15 @@ class Packing:
             are replaced; "alibi": Bloom's bias is replaced.
         mask_argument: of models that build their mask themselves: the module of the base model (or list of modules)
             that takes it as second argument, [B, L] or [B, L, L]. None: the model asks `transformers` for its mask.
+        triangle: of models whose layers and a causal rule of their own to the mask of `transformers`, which is causal
+            already: the buffer that holds it. It is made to look both ways, so that the mask alone says who sees whom.
         unless: settings of the configuration that rule packed rows out where they are set.
     """
 
     position_offset: int | Literal["pad"] = 0
     positions: Literal["argument", "embedding", "alibi"] = "argument"
     mask_argument: str | None = None
+    triangle: str | None = None
     unless: tuple[str, ...] = ()
 
 
@@ -79,7 +82,7 @@ PACKING: dict[str, Packing] = {
     "glm4": Packing(),
     "gpt2": Packing(),
     "gpt_bigcode": Packing(),
-    "gpt_neo": Packing(),
+    "gpt_neo": Packing(triangle="bias"),
     "gpt_neox": Packing(),
     "gptj": Packing(),
     "granite": Packing(),
