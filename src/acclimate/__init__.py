@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from acclimate.jobs.pretrain import Run, pretrain
     from acclimate.jobs.recipes import Recipe, load_recipe
     from acclimate.jobs.run import RunResult, run
+    from acclimate.models.directed import load_directed
 
 __version__ = "0.1.0"
 
@@ -60,6 +61,7 @@ _HOMES = {
     "load_recipe": "acclimate.jobs.recipes",
     "RunResult": "acclimate.jobs.run",
     "run": "acclimate.jobs.run",
+    "load_directed": "acclimate.models.directed",
 }
 
 __all__ = [
@@ -88,6 +90,7 @@ __all__ = [
     "judge_pair",
     "list_objectives",
     "load_detector",
+    "load_directed",
     "load_filler",
     "load_generator",
     "load_pair_judge",
