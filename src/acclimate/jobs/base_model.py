@@ -137,7 +137,10 @@ class BaseModel:
         general = general_corpus(recipe.evaluation.general, folder, self.listener)
         fallback = self.run.path / "evaluation"
         store = corpus_tokens(general, "train", tokenizer, fallback=fallback, listener=self.listener)
-        plan = self.objective.plan(store, isolate=recipe.isolate, packed=packed)
+        try:
+            plan = self.objective.plan(store, isolate=recipe.isolate, packed=packed)
+        except DataError as error:
+            raise DataError(f"the head cannot be warmed up on `evaluation.general` ({general.folder}): {error}") from error
         if len(plan) == 0:
             raise DataError(f"the general text in {general.folder} has no tokens to warm up the head on")
         self.listener.message("the head is new: warming it up on general text, the rest of the model frozen")
