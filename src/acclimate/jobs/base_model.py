@@ -140,7 +140,8 @@ class BaseModel:
         try:
             plan = self.objective.plan(store, isolate=recipe.isolate, packed=packed)
         except DataError as error:
-            raise DataError(f"the head cannot be warmed up on `evaluation.general` ({general.folder}): {error}") from error
+            message = f"the head cannot be warmed up on `evaluation.general` ({general.folder}): {error}"
+            raise DataError(message) from error
         if len(plan) == 0:
             raise DataError(f"the general text in {general.folder} has no tokens to warm up the head on")
         self.listener.message("the head is new: warming it up on general text, the rest of the model frozen")
