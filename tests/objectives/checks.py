@@ -13,7 +13,18 @@ from accelerate.data_loader import BatchSamplerShard
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from acclimate.models.loading import prepare_for_packs
-from acclimate.objectives.base import IGNORE, INPUT_PLACES, LABEL_PLACES, Batch, Fields, Objective
+from acclimate.objectives.base import (
+    BY_ALL,
+    BY_LATER,
+    IGNORE,
+    INPUT_PLACES,
+    LABEL_PLACES,
+    Batch,
+    Fields,
+    Objective,
+    model_inputs,
+)
+from acclimate.objectives.encoder_decoder import encoder_decoder_inputs
 from acclimate.objectives.rows import NO_PLACE, count_places
 from acclimate.tokens.packing import Plan
 from acclimate.training.settings import training_arguments
@@ -23,6 +34,7 @@ from tests.objectives.tiny import FIRST_REGULAR, tokenizer
 
 # Dropout by the names that configurations have for it; what a configuration does not have, it ignores.
 NO_DROPOUT: dict[str, dict[str, float]] = {
+    "bart": {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0},
     "albert": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "classifier_dropout_prob": 0.0},
     "bert": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
     "electra": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
@@ -231,6 +243,71 @@ def check_accumulation(subject: Objective, store: Any, plan: Plan, make_model: C
         found[steps] = (trainer.train().training_loss, kept.first)
     assert math.isclose(found[4][0], found[1][0], rel_tol=1e-5)
     check_gradients(found[4][1], found[1][1], rtol=1e-4)
+
+
+# ---- packs -----------------------------------------------------------------------------------------------------
+
+
+def inputs_of(batch: Batch) -> Batch:
+    """What a model's forward takes of a batch."""
+    return encoder_decoder_inputs(batch) if "decoder_input_ids" in batch else model_inputs(batch)
+
+
+def part_of(fields: Fields, segment: int) -> Fields:
+    """One text of a packed example, as an example of its own."""
+    sides = {"input_ids": fields["segment_ids"], "labels": fields.get("decoder_segment_ids", fields["segment_ids"])}
+    decoders = ("labels", "decoder_input_ids", "decoder_segment_ids", LABEL_PLACES)
+    found = {}
+    for name, values in fields.items():
+        chosen = sides["labels" if name in decoders else "input_ids"] == segment
+        found[name] = np.zeros(int(chosen.sum()), dtype=np.int64) if "segment_ids" in name else values[chosen]
+    return found
+
+
+def check_packs(subject: Objective, model: Any, fields: Fields) -> None:
+    """The first text of a packed example has the same logits whatever the second says, and those that it has alone.
+
+    The model is prepared for packs.
+    """
+    labels = fields.get("decoder_segment_ids", fields["segment_ids"])
+    assert {0, 1} <= set(fields["segment_ids"].tolist()) and {0, 1} <= set(labels.tolist())
+
+    def logits(example: Fields) -> torch.Tensor:
+        with torch.no_grad():
+            found: torch.Tensor = model(**inputs_of(subject.collate([example]))).logits[0]
+        return found
+
+    def changed(name: str, segments: str) -> torch.Tensor:
+        ids = fields[name].copy()
+        text = (fields[segments] == 1) & ~subject.vocabulary.special[ids]
+        ids[text] = FIRST_REGULAR + (ids[text] - FIRST_REGULAR + 7) % 60
+        assert text.any()
+        return logits({**fields, name: ids})
+
+    whole = logits(fields)
+    sides = {"input_ids": "segment_ids"}
+    if "decoder_input_ids" in fields:
+        sides["decoder_input_ids"] = "decoder_segment_ids"
+    for name, segments in sides.items():
+        other = changed(name, segments)
+        assert torch.equal(other[labels == 0], whole[labels == 0])
+        assert not torch.allclose(other[labels == 1], whole[labels == 1], atol=1e-4)
+    for segment in np.unique(labels):
+        assert torch.allclose(logits(part_of(fields, int(segment))), whole[labels == segment], atol=1e-4)
+
+
+def hand_made_mask(fields: Fields) -> torch.Tensor:
+    """[1, 1, L, L] float: the attention of an example as its segments and its `visibility` say, worked out pair by
+    pair."""
+    length = len(fields["input_ids"])
+    mask = torch.full((length, length), torch.finfo(torch.float32).min)
+    for query in range(length):
+        for key in range(length):
+            seen_by = fields["visibility"][key]
+            in_direction = seen_by == BY_ALL or (key <= query if seen_by == BY_LATER else key >= query)
+            if in_direction and fields["segment_ids"][query] == fields["segment_ids"][key]:
+                mask[query, key] = 0
+    return mask[None, None]
 
 
 # ---- learning --------------------------------------------------------------------------------------------------

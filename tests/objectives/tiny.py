@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,32 @@ def t5_vocabulary(size: int = 100, *, num_sentinels: int = 20) -> Vocabulary:
         sentinels=tuple(range(size - 1, size - num_sentinels - 1, -1)),
         decoder_start_id=PAD,
     )
+
+
+def blank_vocabulary(size: int = 100, *, bos: bool = True) -> Vocabulary:
+    """As `decoder_vocabulary`, with a mask token, and with the start and end of a blank as its last two ids."""
+    plain = decoder_vocabulary(size, bos=bos)
+    blanks = (size - 2, size - 1)
+    special = plain.special.copy()
+    special[[*blanks]] = True
+    return dataclasses.replace(
+        plain, special=special, regular_ids=np.flatnonzero(~special), mask_id=MASK, blank_ids=blanks
+    )
+
+
+def bart_vocabulary(size: int = 100) -> Vocabulary:
+    """As `vocabulary`, framed as BART's (`<s> … </s>`), whose decoder starts with `</s>`."""
+    return dataclasses.replace(vocabulary(size), eos_id=EOS, decoder_start_id=EOS)
+
+
+def ul2_vocabulary(size: int = 200, *, num_sentinels: int = 100) -> Vocabulary:
+    """As `t5_vocabulary`, with the mode tokens [R], [S] and [X] before the sentinels."""
+    plain = t5_vocabulary(size, num_sentinels=num_sentinels)
+    first = size - num_sentinels - 3
+    special = plain.special.copy()
+    special[first : first + 3] = True
+    modes = {letter: first + number for number, letter in enumerate("RSX")}
+    return dataclasses.replace(plain, special=special, regular_ids=np.flatnonzero(~special), mode_ids=modes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -131,11 +131,14 @@ def prefix_length(length: int, ratio: float | None, rng: np.random.Generator) ->
 
 
 def given_prefixes(store: TokenStore, pieces: NDArray[np.int64], frame_length: int) -> dict[int, int]:
-    """For the pieces of a row that are of pairs: how many of their tokens, frame included, are of the first text."""
+    """For the pieces of a row that are of one pair each: how many of their tokens are of the first text, those of the
+    frame before it (`frame_length`) included."""
     given = {}
     for segment, (start, end) in enumerate(pieces.tolist()):
         document = int(np.searchsorted(store.documents[:, 0], start, side="right")) - 1
         first, last = store.documents[document]
+        if document + 1 < len(store.documents) and end > store.documents[document + 1, 0]:
+            continue  # with `isolate: none` a piece goes on into other texts
         second = np.flatnonzero(store.flags[first:last] & SECOND_START)
         if len(second):
             given[segment] = int(np.clip(first + second[0] - start, 0, end - start)) + frame_length
