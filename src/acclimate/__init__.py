@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from acclimate.inference.generate import Generated, generate, load_generator
     from acclimate.inference.judge_pair import Verdict, judge_pair, load_pair_judge
     from acclimate.inference.score import Scores, load_scorer, score
+    from acclimate.inference.spans import SpanCandidate, fill_blanks
     from acclimate.jobs.demo import demo
     from acclimate.jobs.inspect_batch import Inspection, count_exposure, inspect_batch
     from acclimate.jobs.objectives import ObjectiveTable, list_objectives
@@ -37,6 +38,8 @@ _HOMES = {
     "evaluate": "acclimate.evaluation.evaluate",
     "fill": "acclimate.inference.fill",
     "load_filler": "acclimate.inference.fill",
+    "fill_blanks": "acclimate.inference.spans",
+    "SpanCandidate": "acclimate.inference.spans",
     "Generated": "acclimate.inference.generate",
     "generate": "acclimate.inference.generate",
     "load_generator": "acclimate.inference.generate",
@@ -77,6 +80,7 @@ __all__ = [
     "RunResult",
     "Scores",
     "SourceSettings",
+    "SpanCandidate",
     "Verdict",
     "__version__",
     "build_corpus",
@@ -85,6 +89,7 @@ __all__ = [
     "detect",
     "evaluate",
     "fill",
+    "fill_blanks",
     "generate",
     "inspect_batch",
     "judge_pair",

@@ -8,15 +8,16 @@ import typer
 
 
 def fill(
-    model: Annotated[str, typer.Argument(help="A run, a folder or a hub id of a masked language model.")],
+    model: Annotated[str, typer.Argument(help="A run, a folder or a hub id of a model that fills gaps.")],
     texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts with [MASK] where a token is wanted; none, or -, reads stdin.")
+        list[str] | None,
+        typer.Argument(help="Texts with [MASK] or <mask> where something is wanted; none, or -, reads stdin."),
     ] = None,
     file: Annotated[str | None, typer.Option("--file", "-f", help="Read texts from this file, one a line.")] = None,
-    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Candidates for each mask.")] = 5,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="Candidates for each mask, or each text.")] = 5,
     json: Annotated[bool, typer.Option("--json", help="Print all candidates as JSON.")] = False,
 ) -> None:
-    """Fill the masks of texts: the likeliest tokens, best first."""
+    """Fill the masks of texts: the likeliest tokens, or spans of any length, best first."""
     from acclimate.cli.console import hush_libraries, print_json
     from acclimate.cli.inputs import read_texts
 
@@ -33,10 +34,15 @@ def fill(
 
 
 def print_candidates(text: str, filled: list[Any]) -> None:
-    """The candidates of one text, as (score, token, sequence) lines."""
+    """The candidates of one text, as (score, token, sequence) lines; of spans as (score, sequence)."""
     from acclimate.cli.console import print_text
 
     print_text(text)
+    if filled and not isinstance(filled[0], list) and hasattr(filled[0], "spans"):
+        for candidate in filled:
+            print_text(f"  {candidate.score:7.3f}  {candidate.sequence}")
+        print_text()
+        return
     per_mask = filled if isinstance(filled[0], list) else [filled]
     for number, candidates in enumerate(per_mask, start=1):
         if len(per_mask) > 1:

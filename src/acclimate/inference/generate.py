@@ -2,7 +2,7 @@
 
 A prompt is framed as a text in training is: behind the tokenizer's own beginning (`<s>`, where there is one), and
 without EOS at its end for decoders; an encoder's input has the whole frame. Special tokens written in a prompt, such as
-`<extra_id_0>`, are these tokens.
+`<extra_id_0>`, are these tokens. A run of `prefix_lm` sees its prompt in both directions, as in training.
 
 What is shown is the user's own prompt with the continuation behind it, not the decoded ids. Each continuation has a
 score, by which they are sorted: the mean log-probability of its tokens, its EOS included where it has one, by a forward
@@ -13,7 +13,6 @@ continuations of different length can be compared.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,12 +22,13 @@ import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from acclimate.errors import DataError, ModelError, RecipeError
+from acclimate.inference.reading import TokenReader
 from acclimate.inference.sampling import generation_config
 from acclimate.inference.texts import as_list, check_some, check_text, name_of, on_best_device
+from acclimate.models.directed import load_directed, run_objective, sees_prefixes, way_of_seeing
 from acclimate.models.families import family, position_limit
 from acclimate.models.loading import decoder_start_id, load_model, model_config
 from acclimate.models.settings import ModelSettings
-from acclimate.tokens.added import sentinel_ids
 from acclimate.tokens.tokenizers import load_tokenizer, text_frame
 
 Stopped = Literal["eos", "length", "positions"]
@@ -45,9 +45,6 @@ _SEE_PADDING = (
     "prompt_lookup_num_tokens",
     "exponential_decay_length_penalty",
 )
-# Characters between which WordPiece's blanks are none of the text's.
-_CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
-_BLANK_AT_CJK = re.compile(f"(?<=[{_CJK}]) | (?=[{_CJK}])")
 
 
 @dataclass(frozen=True)
@@ -100,8 +97,12 @@ class _Prompt:
 class Generator:
     """A decoder or encoder-decoder ready to generate."""
 
-    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase, *, decoder_prefix: Sequence[int] = ()) -> None:
         """
+        Args:
+            decoder_prefix: of an encoder-decoder, ids that its decoder is given behind its start token, and says
+                nothing of.
+
         Raises:
             ModelError: neither the tokenizer nor the model knows an end of texts, and there is no padding either.
         """
@@ -118,11 +119,8 @@ class Generator:
                 f"the tokenizer {tokenizer.name_or_path} has neither an EOS nor a padding token; give it an `eos_token`"
             )
         self.pad_id: int = self.eos_ids[0] if pad is None else pad
-        self._start_id = decoder_start_id(config)
-        self._hidden = self._hidden_ids()
-        self._anchor = self._plain_ids()
-        self._anchor_text = self._decode(self._anchor)
-        self._makes_blanks = _is_word_piece(tokenizer)
+        self._decoder_ids = (decoder_start_id(config) or 0, *decoder_prefix)
+        self.reader = TokenReader(tokenizer, self.vocabulary_size)
 
     def generate(
         self, prompts: Sequence[str], *, seed: int = 42, batch_size: int = 8, **settings: Any
@@ -169,19 +167,6 @@ class Generator:
                 return list(dict.fromkeys(found))
         return []
 
-    def _hidden_ids(self) -> frozenset[int]:
-        """Special tokens, which are not shown; sentinels are."""
-        added = {index for index, token in self.tokenizer.added_tokens_decoder.items() if token.special}
-        return frozenset({*self.tokenizer.all_special_ids, *added} - {*sentinel_ids(self.tokenizer)})
-
-    def _plain_ids(self) -> list[int]:
-        """Tokens behind which any other is decoded as in the middle of a text."""
-        for text in ("a", "A", "0"):
-            ids = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-            if ids and not self._hidden & {*ids}:
-                return ids
-        return [next(token for token in range(self.vocabulary_size) if token not in self._hidden)]
-
     def _padding_shows(self, config: GenerationConfig) -> bool:
         neutral = (None, 0, 1.0)
         return not self.is_encoder_decoder and any(getattr(config, name) not in neutral for name in _SEE_PADDING)
@@ -207,8 +192,8 @@ class Generator:
                     f"{name} has {len(ids)} tokens, and the model positions for {room}"
                     f"{'' if self.is_encoder_decoder else ' with the continuation'}; shorten it: {text[:60]!r}…"
                 )
-        # Of an encoder-decoder, the decoder's start token takes a position, and is counted by `max_length`.
-        before = 1 if self.is_encoder_decoder else len(ids)
+        # Of an encoder-decoder, what the decoder begins with takes positions, and is counted by `max_length`.
+        before = len(self._decoder_ids) if self.is_encoder_decoder else len(ids)
         wanted = config.max_new_tokens or (config.max_length or 0) - before
         if wanted < 1:
             raise DataError(
@@ -234,24 +219,60 @@ class Generator:
     # ---- continuations -----------------------------------------------------------------------------------------
 
     def _generate_batch(self, batch: Sequence[_Prompt], config: GenerationConfig) -> Iterator[Generated]:
+        ends = _as_list(config.eos_token_id)
+        for prompt, found in zip(batch, self._ids_of(batch, config), strict=True):
+            yield self._sorted(prompt, found, ends)
+
+    def _ids_of(self, batch: Sequence[_Prompt], config: GenerationConfig) -> list[list[list[int]]]:
+        """The ids of the continuations of each prompt."""
         config = copy.deepcopy(config)
         config.max_length = config.min_length = None
         config.max_new_tokens = batch[0].max_new_tokens
         config.min_new_tokens = batch[0].min_new_tokens or None
         inputs = self._padded(batch)
+        first = inputs["input_ids"].shape[1]
+        if self.is_encoder_decoder:
+            first = len(self._decoder_ids)
+            if first > 1:
+                given = torch.tensor([self._decoder_ids], device=self.model.device)
+                inputs["decoder_input_ids"] = given.expand(len(batch), -1)
         try:
             output = self.model.generate(
                 **inputs, generation_config=config, **({"tokenizer": self.tokenizer} if config.stop_strings else {})
             )
         except (ValueError, TypeError, NotImplementedError) as error:
             raise RecipeError(f"the model cannot generate with these settings: {error}") from error
-        first = 1 if self.is_encoder_decoder else inputs["input_ids"].shape[1]
-        sequences = output[:, first:].tolist()
-        each = len(sequences) // len(batch)
         ends = _as_list(config.eos_token_id)
-        for row, prompt in enumerate(batch):
-            found = [_until_end(ids, ends) for ids in sequences[row * each : (row + 1) * each]]
-            yield self._sorted(prompt, found, ends)
+        found = [_until_end(ids, ends) for ids in output[:, first:].tolist()]
+        each = len(found) // len(batch)
+        return [found[row * each : (row + 1) * each] for row in range(len(batch))]
+
+    def likeliest(
+        self, ids: Sequence[int], *, max_new_tokens: int, min_new_tokens: int = 0, num_beams: int
+    ) -> list[tuple[list[int], float]]:
+        """What the model says to some ids, by beam search, each with its score; best first.
+
+        Args:
+            ids: framed as they are to be read.
+
+        Raises:
+            DataError: they are more than the model's positions.
+        """
+        room = self.limit
+        if room is not None and len(ids) > room:
+            raise DataError(f"a text of {len(ids)} tokens is longer than the model's {room} positions; shorten it")
+        settings = {"do_sample": False, "num_beams": num_beams, "num_return_sequences": num_beams}
+        config = generation_config(self.model.generation_config, settings)
+        # A model's own settings for summaries or translations say nothing of what stands in a gap.
+        config.no_repeat_ngram_size, config.repetition_penalty, config.forced_bos_token_id = None, None, None
+        config.length_penalty = 1.0
+        config.pad_token_id, config.eos_token_id = self.pad_id, self.eos_ids or None
+        longest = max_new_tokens if room is None else max(1, min(max_new_tokens, room - len(self._decoder_ids)))
+        prompt = _Prompt(1, "", tuple(ids), longest, min(min_new_tokens, longest), "length")
+        with torch.inference_mode():
+            found = self._ids_of([prompt], config)[0]
+            scores = self._scores(prompt, found)
+        return sorted(zip(found, scores, strict=True), key=lambda pair: -pair[1])
 
     def _sorted(self, prompt: _Prompt, found: Sequence[list[int]], ends: Sequence[int]) -> Generated:
         scores = self._scores(prompt, found)
@@ -270,52 +291,24 @@ class Generator:
         for ids in continuations:
             tokens = torch.tensor([ids], device=self.model.device)
             given = torch.tensor([prompt.ids], device=self.model.device)
+            options: dict[str, Any] = {"use_cache": False}
             if self.is_encoder_decoder:
-                start = torch.full_like(tokens[:, :1], self._start_id or 0)
-                logits = self.model(
-                    input_ids=given, decoder_input_ids=torch.cat([start, tokens[:, :-1]], dim=1), use_cache=False
-                ).logits[0]
+                start = torch.tensor([self._decoder_ids], device=self.model.device)
+                options["decoder_input_ids"] = torch.cat([start, tokens[:, :-1]], dim=1)
             else:
-                logits = self.model(input_ids=torch.cat([given, tokens[:, :-1]], dim=1), use_cache=False).logits[0]
-                logits = logits[-len(ids) :]
+                given = torch.cat([given, tokens[:, :-1]], dim=1)
+            if sees_prefixes(self.model):
+                options["prefix_length"] = len(prompt.ids)
+            logits = self.model(input_ids=given, **options).logits[0, -len(ids) :]
             log_probabilities = logits.float().log_softmax(-1).gather(1, tokens[0][:, None])
             scores.append(float(log_probabilities.double().mean()))
         return scores
 
     # ---- text --------------------------------------------------------------------------------------------------
 
-    def _decode(self, ids: Sequence[int]) -> str:
-        text: str = self.tokenizer.decode(
-            [token for token in ids if token not in self._hidden],
-            skip_special_tokens=False,
-            clean_up_tokenization_spaces=False,
-        )
-        return text
-
     def _decode_behind(self, prompt: str, ids: Sequence[int]) -> str:
-        """The continuation as it stands behind the prompt: with its first blank, and without any that are none."""
-        if self.is_encoder_decoder:
-            return _without_blanks("", self._decode(ids)) if self._makes_blanks else self._decode(ids)
-        text = self._decode([*self._anchor, *ids])
-        if not text.startswith(self._anchor_text):  # a character of several tokens, cut off
-            return self._decode(ids)
-        text = text[len(self._anchor_text) :]
-        return _without_blanks(prompt, text) if self._makes_blanks else text
-
-
-def _without_blanks(before: str, text: str) -> str:
-    """A WordPiece decoder's text without the blanks that it puts where the text before has one, and around Chinese."""
-    if not before or before[-1].isspace():
-        text = text.removeprefix(" ")
-    last = before[-1:]
-    return _BLANK_AT_CJK.sub("", last + text)[len(last) :]
-
-
-def _is_word_piece(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer drops blanks and its decoder puts one between any two words."""
-    if not tokenizer.is_fast:
-        return False
-    return type(tokenizer.backend_tokenizer.model).__name__ in ("WordPiece", "WordLevel")
+        """The continuation as it stands behind the prompt; what an encoder-decoder says stands alone."""
+        return self.reader.alone(ids) if self.is_encoder_decoder else self.reader.behind(prompt, ids)
 
 
 def _until_end(ids: Sequence[int], ends: Sequence[int]) -> list[int]:
@@ -361,6 +354,15 @@ def load_generator(model: str | Path) -> Generator:
             "continues no text; fill its masks with `acclimate fill`"
         )
     tokenizer = load_tokenizer(str(model))
+    trained, options = run_objective(model) or ("", {})
+    way = way_of_seeing(trained, options, kind)
+    if way == "prefix":
+        return Generator(load_directed(model), tokenizer)
+    if way is not None:
+        raise ModelError(
+            f"{model} was trained by `{trained}` to tell what stands in the gaps of a text that it sees as a whole, "
+            "and continues none; fill masks with `acclimate fill`"
+        )
     head = "causal-lm" if kind == "decoder" else "seq2seq-lm"
     loaded = load_model(settings, head, tokenizer, seed=0, keep_dtype=True)
     if loaded.new_parameters:
@@ -368,7 +370,9 @@ def load_generator(model: str | Path) -> Generator:
             f"{model} has no language-modeling head (missing: {', '.join(loaded.new_parameters[:3])}, …), so that it "
             "would talk at random; train one with `acclimate pretrain`"
         )
-    return Generator(loaded.model, tokenizer)
+    # In text infilling the beginning of the text, such as `<s>`, is given to the decoder and not asked for.
+    prefix = text_frame(tokenizer).prefix if trained == "text_infilling" else ()
+    return Generator(loaded.model, tokenizer, decoder_prefix=prefix)
 
 
 def generate(

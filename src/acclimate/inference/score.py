@@ -24,6 +24,7 @@ from acclimate.corpus import CorpusSettings, SourceSettings, build_corpus
 from acclimate.errors import DataError, ModelError
 from acclimate.inference.texts import as_list, check_text, name_of, on_best_device, read_text_file
 from acclimate.models.families import family, position_limit
+from acclimate.models.families import packs as can_be_packed
 from acclimate.models.loading import (
     check_max_length,
     decoder_start_id,
@@ -113,7 +114,7 @@ class Scorer:
         self.isolate: Isolate = way.isolate
         can_pack = objective.packs and packs(model)
         self.packed = can_pack if way.packed is None else way.packed and can_pack
-        if self.packed:
+        if self.packed or objective.directs:
             prepare_for_packs(model)
 
     def score(
@@ -228,7 +229,8 @@ def load_scorer(model: str | Path, *, objective: str | None = None) -> Scorer:
     settings = ModelSettings(name=str(model))
     config = model_config(settings)
     way = _way(model, config, objective)
-    check_fit(way.objective, family(config), config.model_type)
+    kind = family(config)
+    check_fit(way.objective, kind, config.model_type)
     check_max_length(config, way.max_length)
     tokenizer = load_tokenizer(str(model))
     made = make_objective(
@@ -237,8 +239,13 @@ def load_scorer(model: str | Path, *, objective: str | None = None) -> Scorer:
         tokenizer,
         max_length=way.max_length,
         seed=MASK_SEED,
+        family=kind,
         decoder_start_id=decoder_start_id(config),
     )
+    if made.directs and not can_be_packed(config):
+        raise ModelError(
+            f"`{way.objective}` says which tokens see which, and models of type {config.model_type!r} cannot be told"
+        )
     # A generator is a part of what is asked here: that of a run lies beside it.
     loaded = load_model(settings, made.head, tokenizer, seed=0, keep_dtype=way.keep_dtype)
     if loaded.new_parameters:

@@ -15,6 +15,7 @@ from acclimate.artifacts import write_text
 from acclimate.corpus import Corpus
 from acclimate.errors import Interrupted, RecipeError
 from acclimate.jobs.base_model import BaseModel, Start
+from acclimate.jobs.model_card import model_card
 from acclimate.jobs.preparation import Preparation
 from acclimate.jobs.recipes import Recipe, identity, make_recipe, to_data, to_yaml
 from acclimate.models.families import family, sees_padding
@@ -33,7 +34,7 @@ from acclimate.training.checkpoints import (
     find_checkpoints,
     newest_whole_checkpoint,
 )
-from acclimate.training.run_folder import claim_run_folder, environment, now
+from acclimate.training.run_folder import CARD, claim_run_folder, environment, now
 from acclimate.training.settings import training_arguments
 from acclimate.training.stream import ExampleDataset, ReplayDataset
 from acclimate.training.trackers import never_ask
@@ -105,6 +106,7 @@ class _Prepared:
     objective: Objective
     train: ExampleDataset
     held_out: TokenStore
+    corpus: Corpus
 
 
 class _Pretraining:
@@ -195,7 +197,7 @@ class _Pretraining:
         if recipe.replay is not None:
             dataset, general = self.steps.with_replay(dataset, tokens.tokenizer, start.packed)
             self._tell_replay(dataset, general)
-        return _Prepared(tokens.tokenizer, start, objective, dataset, held_out)
+        return _Prepared(tokens.tokenizer, start, objective, dataset, held_out, corpus)
 
     def _tell_replay(self, dataset: ReplayDataset, general: Corpus) -> None:
         num_rows = len(dataset.replayed)
@@ -250,8 +252,19 @@ class _Pretraining:
             stop.check(trainer.state, run.path)
         summary = trainer.summary(output)
         if trainer.is_world_process_zero():
-            run.save_model(lambda folder: trainer.save_model(str(folder)))
+            run.save_model(lambda folder: self._save(trainer, folder, prepared, summary))
             run.update(status="finished", finished=now(), summary=summary, device=str(args.device))
+
+    def _save(self, trainer: ObjectiveTrainer, folder: Path, prepared: _Prepared, summary: Mapping[str, float]) -> None:
+        trainer.save_model(str(folder))
+        card = model_card(
+            self.folder.manifest,
+            corpus=prepared.corpus,
+            objective=prepared.objective,
+            config=prepared.start.model.config,
+            summary=summary,
+        )
+        write_text(folder / CARD, card)
 
     def _checkpoint(self) -> tuple[int, Path] | None:
         """What to go on from, as (step, folder): the newest whole checkpoint of this run, or the one that the recipe

@@ -2,6 +2,7 @@
 
 RUN/
   config.json, model.safetensors, tokenizer…   the trained model, as `from_pretrained` takes it
+  README.md          the model card; the user's own once it is there
   manifest.json      what made it, and whether it is running, interrupted or finished
   recipe.yaml        the full recipe as run
   metrics.jsonl      one line for each log of the Trainer
@@ -25,6 +26,7 @@ from acclimate.artifacts import find_manifest, staged_folder, write_json, write_
 from acclimate.errors import ArtifactError, CheckpointError, RecipeError, writing_to
 
 KIND = "run"
+CARD = "README.md"
 Status = Literal["new", "running", "interrupted", "finished"]
 _LIBRARIES = ("acclimate", "torch", "transformers", "tokenizers", "accelerate", "numpy")
 
@@ -126,6 +128,8 @@ def open_run(path: str | Path) -> RunFolder:
             f"the run in {path} is {manifest.get('status')}, not finished; the command that started it goes on with it"
         )
     for name, size in manifest["files"].items():
+        if name == CARD:  # to be completed by the user
+            continue
         if not (run.path / name).is_file():
             raise CheckpointError(f"the run in {path} is damaged: {name} is missing")
         found = (run.path / name).stat().st_size

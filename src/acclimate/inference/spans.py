@@ -1,0 +1,317 @@
+"""Fill gaps with spans of any length: what an encoder-decoder, or a decoder of blank infilling, would put there.
+
+    T5-like           each mask becomes a sentinel, and the decoder tells sentinel by sentinel what it stands for
+    text infilling    (BART) the decoder writes out the whole text
+    mass              each mask is one token; the decoder tells the masked piece
+    blank infilling   (GLM) the spans are generated behind the text, one blank after the other
+
+Candidates are found by beam search, and sorted by their score: the mean log-probability of the tokens that were
+written, those that end a span or text included.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from acclimate.errors import DataError, ModelError, RecipeError
+from acclimate.inference.gaps import GapFinder, texts_between
+from acclimate.inference.generate import Generator
+from acclimate.inference.reading import TokenReader
+from acclimate.models.families import position_limit
+from acclimate.tokens.added import blank_ids, mode_ids, sentinel_ids
+from acclimate.tokens.tokenizers import text_frame
+
+# The longest span, in tokens.
+MAX_SPAN = 24
+# With fewer beams greedy search is not far, and its texts are worse.
+_LEAST_BEAMS = 4
+
+
+@dataclass(frozen=True)
+class SpanCandidate:
+    """One way to fill the gaps of a text.
+
+    Attributes:
+        score: mean log-probability of what was written, in nats.
+        spans: what stands for each mask; None where the model wrote the rest of the text in another way (BART).
+        sequence: the whole text: the user's own with the spans put in, or as the model wrote it (BART).
+    """
+
+    score: float
+    spans: tuple[str, ...] | None
+    sequence: str
+
+
+class SentinelFiller:
+    """A T5-like model: each mask stands for the next sentinel."""
+
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.generator = Generator(model, tokenizer)
+        self.sentinels = sentinel_ids(tokenizer)
+        if not self.sentinels:
+            raise ModelError(f"{tokenizer.name_or_path} has no sentinels such as <extra_id_0> to stand for gaps")
+        names = [str(tokenizer.convert_ids_to_tokens(token)).removeprefix("▁") for token in self.sentinels]
+        self._first = names[0]
+        self._modes = tuple(mode_ids(tokenizer).values())
+        self.gaps = GapFinder(tokenizer, "<mask>", *names)
+
+    def fill(self, text: str, *, top_k: int = 5) -> list[SpanCandidate]:
+        """The `top_k` likeliest ways to fill the gaps of a text, best first.
+
+        Raises:
+            DataError: the text has no mask, more than there are sentinels, or is longer than the model's positions.
+        """
+        gaps = self.gaps.find(text)
+        if len(gaps) > len(self.sentinels):
+            raise DataError(f"there are {len(gaps)} masks, and this tokenizer has {len(self.sentinels)} sentinels")
+        ids, places = self.gaps.ids(text, self._first)
+        for place, sentinel in zip(places, self.sentinels, strict=False):
+            ids[place] = sentinel
+        frame = text_frame(self.generator.tokenizer)
+        # UL2 begins a text with its mode: short spans, unless the text says otherwise.
+        mode = self._modes[:1] if self._modes and ids[0] not in self._modes else ()
+        written = self.generator.likeliest(
+            [*frame.prefix, *mode, *ids, *frame.suffix],
+            max_new_tokens=len(gaps) * (MAX_SPAN + 1) + 1,
+            num_beams=max(top_k, _LEAST_BEAMS),
+        )
+        parts = texts_between(text, gaps)
+        found = [
+            (_filled(self.generator.reader, parts, self._spans(said, len(gaps))), score) for said, score in written
+        ]
+        return _best((SpanCandidate(score, *filled) for filled, score in found), top_k)
+
+    def _spans(self, written: Sequence[int], count: int) -> list[list[int]]:
+        """The ids behind each of the first sentinels; none for one that is not told."""
+        spans: list[list[int]] = [[] for _ in range(count)]
+        current: list[int] = []
+        for token in written:
+            if token in self.sentinels:
+                number = self.sentinels.index(token)
+                current = spans[number] if number < count else []
+            elif token not in self.generator.reader.hidden:
+                current.append(token)
+        return spans
+
+
+class TextFiller:
+    """A model of text infilling (BART): it writes out the whole text, in which a mask was a span of any length."""
+
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+        if tokenizer.mask_token is None:
+            raise ModelError(f"{tokenizer.name_or_path} has no mask token, so there is nothing to fill")
+        # A text's beginning, such as `<s>`, is given to the decoder in training.
+        self.generator = Generator(model, tokenizer, decoder_prefix=text_frame(tokenizer).prefix)
+        self.gaps = GapFinder(tokenizer, str(tokenizer.mask_token))
+
+    def fill(self, text: str, *, top_k: int = 5) -> list[SpanCandidate]:
+        """As of `SentinelFiller`."""
+        gaps = self.gaps.find(text)
+        ids, _ = self.gaps.ids(text, str(self.generator.tokenizer.mask_token))
+        frame = text_frame(self.generator.tokenizer)
+        written = self.generator.likeliest(
+            [*frame.prefix, *ids, *frame.suffix],
+            max_new_tokens=len(ids) + len(gaps) * MAX_SPAN + 1,
+            num_beams=max(top_k, _LEAST_BEAMS),
+        )
+        parts = texts_between(text, gaps)
+        texts = [(self.generator.reader.alone(said), score) for said, score in written]
+        return _best((SpanCandidate(score, spans_in(whole, parts), whole) for whole, score in texts), top_k)
+
+
+def spans_in(whole: str, parts: Sequence[str]) -> tuple[str, ...] | None:
+    """What stands between the parts of a text, in the whole; None where these are not in it as they are."""
+    pattern = r"\s*(.*?)\s*".join(r"\s+".join(map(re.escape, part.split())) for part in parts)
+    match = re.fullmatch(rf"\s*{pattern}\s*", whole, flags=re.DOTALL)
+    return None if match is None else match.groups()
+
+
+class PieceFiller:
+    """A model of MASS: each mask is one token, and all of them are one piece, of which the decoder tells the tokens at
+    their positions in the text."""
+
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+        if tokenizer.mask_token is None:
+            raise ModelError(f"{tokenizer.name_or_path} has no mask token, so there is nothing to fill")
+        self.model = model
+        self.tokenizer = tokenizer
+        self.gaps = GapFinder(tokenizer, str(tokenizer.mask_token))
+
+    def fill(self, text: str, *, top_k: int = 5) -> list[SpanCandidate]:
+        """As of `SentinelFiller`; the spans of the masks are one token each.
+
+        Raises:
+            DataError: there is something between the masks.
+        """
+        gaps = self.gaps.find(text)
+        parts = texts_between(text, gaps)
+        if any(part.strip() for part in parts[1:-1]):
+            raise DataError(
+                "a model of `mass` tells one piece of a text, and there is something between the masks; write a mask "
+                "for each token of one piece"
+            )
+        ids, places = self.gaps.ids(text, str(self.tokenizer.mask_token))
+        frame = text_frame(self.tokenizer)
+        # Behind the start token the decoder has a mask for each token before the piece, and one for the first of it.
+        masks = [self.tokenizer.mask_token_id] * (len(frame.prefix) + places[0])
+        generator = Generator(self.model, self.tokenizer, decoder_prefix=masks)
+        written = generator.likeliest(
+            [*frame.prefix, *ids, *frame.suffix],
+            max_new_tokens=len(gaps),
+            min_new_tokens=len(gaps),
+            num_beams=max(top_k, _LEAST_BEAMS),
+        )
+        found = []
+        for said, score in written:
+            _, sequence = _filled(generator.reader, [parts[0], parts[-1]], [said])
+            spans = tuple(generator.reader.behind(" ", [token]).strip() for token in said)
+            found.append(SpanCandidate(score, spans, sequence))
+        return _best(found, top_k)
+
+
+class BlankFiller:
+    """A decoder of blank infilling: it generates behind the text what its masks stand for, in their order."""
+
+    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
+        """
+        Args:
+            model: what `acclimate.load_directed` gave.
+
+        Raises:
+            ModelError: the tokenizer lacks a mask, or the tokens for the start and end of a blank.
+        """
+        blanks = blank_ids(tokenizer)
+        if tokenizer.mask_token is None or blanks is None:
+            raise ModelError("blank infilling needs a mask token and tokens for the start and end of a blank")
+        self.model = model
+        self.tokenizer = tokenizer
+        self._start_id, self._end_id = blanks
+        self.reader = TokenReader(tokenizer, int(model.get_input_embeddings().weight.shape[0]))
+        self.gaps = GapFinder(tokenizer, str(tokenizer.mask_token))
+
+    def fill(self, text: str, *, top_k: int = 5) -> list[SpanCandidate]:
+        """As of `SentinelFiller`."""
+        gaps = self.gaps.find(text)
+        ids, places = self.gaps.ids(text, str(self.tokenizer.mask_token))
+        prefix = text_frame(self.tokenizer).prefix
+        limit = position_limit(self.model.config)
+        if limit is not None and len(prefix) + len(ids) > limit:
+            raise DataError(f"a text of {len(prefix) + len(ids)} tokens is longer than the model's {limit} positions")
+        part_a = [*prefix, *ids]
+        found = self._search(part_a, [place + len(prefix) for place in places], max(top_k, _LEAST_BEAMS))
+        parts = texts_between(text, gaps)
+        return _best((SpanCandidate(beam.score, *_filled(self.reader, parts, beam.spans)) for beam in found), top_k)
+
+    @torch.inference_mode()
+    def _search(self, part_a: Sequence[int], positions: Sequence[int], num_beams: int) -> list[_Beam]:
+        """Beam search over part B, whose tokens have the positions of their blanks. The end of a blank is told, and is
+        no input: behind it stands the start of the next."""
+        device = self.model.device
+        past = self.model(torch.tensor([part_a], device=device), use_cache=True).past_key_values
+        beams = [_Beam(((),), 0.0, 0)]
+        finished: list[_Beam] = []
+        while beams and len(finished) < num_beams:
+            tokens = [[beam.spans[-1][-1] if beam.spans[-1] else self._start_id] for beam in beams]
+            at = [[positions[len(beam.spans) - 1]] for beam in beams]
+            logits_BV = self.model(
+                torch.tensor(tokens, device=device),
+                position_ids=torch.tensor(at, device=device),
+                past_key_values=past,
+                use_cache=True,
+            ).logits[:, -1]
+            log_probabilities_BV = self._allowed(logits_BV.float().log_softmax(-1), beams)
+            totals = torch.tensor([[beam.total] for beam in beams], device=device) + log_probabilities_BV
+            best = totals.flatten().topk(min(2 * num_beams, totals.numel()))
+            chosen: list[tuple[int, _Beam]] = []
+            for total, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+                row, token = divmod(index, totals.shape[1])
+                if total == -float("inf") or len(chosen) == num_beams:
+                    break
+                beam = beams[row].with_token(token, total, ends=token == self._end_id)
+                if len(beam.spans) > len(positions):
+                    finished.append(_Beam(beam.spans[:-1], beam.total, beam.count))
+                else:
+                    chosen.append((row, beam))
+            beams = [beam for _, beam in chosen]
+            if beams:
+                past.reorder_cache(torch.tensor([row for row, _ in chosen], device=device))
+        return sorted(finished, key=lambda beam: -beam.score)
+
+    def _allowed(self, log_probabilities_BV: torch.Tensor, beams: Sequence[_Beam]) -> torch.Tensor:
+        """No special token but the end, which comes neither first nor later than `MAX_SPAN` tokens."""
+        allowed = log_probabilities_BV.clone()
+        ends = allowed[:, self._end_id].clone()
+        known = [token for token in self.reader.hidden if token < allowed.shape[1]]
+        allowed[:, known] = -float("inf")
+        allowed[:, len(self.tokenizer) :] = -float("inf")
+        for row, beam in enumerate(beams):
+            length = len(beam.spans[-1])
+            if length >= MAX_SPAN:
+                allowed[row] = -float("inf")
+            if length > 0:
+                allowed[row, self._end_id] = ends[row]
+        return allowed
+
+
+@dataclass(frozen=True)
+class _Beam:
+    """Part B so far: the ids of each blank, the last one under way; log-probability and number of what was told."""
+
+    spans: tuple[tuple[int, ...], ...]
+    total: float
+    count: int
+
+    @property
+    def score(self) -> float:
+        return self.total / max(self.count, 1)
+
+    def with_token(self, token: int, total: float, *, ends: bool) -> _Beam:
+        spans = (*self.spans, ()) if ends else (*self.spans[:-1], (*self.spans[-1], token))
+        return _Beam(spans, total, self.count + 1)
+
+
+def fill_blanks(model: Any, tokenizer: PreTrainedTokenizerBase, text: str, *, top_k: int = 5) -> list[SpanCandidate]:
+    """What a decoder of blank infilling puts in the place of a text's masks.
+
+    Args:
+        model: what `acclimate.load_directed` gave for a run of `prefix_lm` with `variant: blank_infilling`.
+        tokenizer: of the run.
+        text: with one mask or more, written `[MASK]`, `<mask>` or as the tokenizer writes it; each becomes one token or
+            more, 24 at most.
+        top_k: how many candidates.
+
+    Returns:
+        The candidates, best first.
+
+    Raises:
+        DataError: the text has no mask, or is longer than the model's positions.
+        ModelError: the tokenizer lacks the tokens of blank infilling.
+    """
+    if top_k < 1:
+        raise RecipeError(f"`top_k`: expected a number of at least 1, got {top_k!r}")
+    return BlankFiller(model, tokenizer).fill(text, top_k=top_k)
+
+
+def _filled(reader: TokenReader, parts: Sequence[str], spans: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], str]:
+    """The spans as they read, and the user's own text with them put in."""
+    text, read = parts[0], []
+    for ids, after in zip(spans, parts[1:], strict=True):
+        before = text
+        text = reader.put_in(before, ids)
+        read.append(text[len(before.rstrip(" ")) :].strip() if ids else "")
+        text += after
+    return tuple(read), text
+
+
+def _best(candidates: Iterable[SpanCandidate], top_k: int) -> list[SpanCandidate]:
+    """The first ones, of equal texts the first."""
+    found: dict[str, SpanCandidate] = {}
+    for candidate in candidates:
+        found.setdefault(candidate.sequence, candidate)
+    return list(found.values())[:top_k]
