@@ -370,7 +370,7 @@ def load_generator(model: str | Path) -> Generator:
             f"{model} has no language-modeling head (missing: {', '.join(loaded.new_parameters[:3])}, …), so that it "
             "would talk at random; train one with `acclimate pretrain`"
         )
-    # In text infilling the beginning of the text, such as `<s>`, is given to the decoder and not asked for.
+    # In text infilling the beginning of a text, such as `<s>`, is the same for every text: it is given.
     prefix = text_frame(tokenizer).prefix if trained == "text_infilling" else ()
     return Generator(loaded.model, tokenizer, decoder_prefix=prefix)
 

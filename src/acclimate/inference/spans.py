@@ -106,7 +106,7 @@ class TextFiller:
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
         if tokenizer.mask_token is None:
             raise ModelError(f"{tokenizer.name_or_path} has no mask token, so there is nothing to fill")
-        # A text's beginning, such as `<s>`, is given to the decoder in training.
+        # A text's beginning, such as `<s>`, is the same for every text: it is given, and does not count.
         self.generator = Generator(model, tokenizer, decoder_prefix=text_frame(tokenizer).prefix)
         self.gaps = GapFinder(tokenizer, str(tokenizer.mask_token))
 
