@@ -120,19 +120,26 @@ class BlankInfilling(Objective):
         length = len(candidates)
         if length < 2:
             return []
-        budget = max(1, int(np.floor(self.settings.noise_density * length + rng.random())))
-        most = 1 + int(length * self._spans_per_token)
+        budget = min(max(1, int(np.floor(self.settings.noise_density * length + rng.random()))), length - 1)
+        # As many as the row has room for, and as can have a token between them.
+        most = min(1 + int(length * self._spans_per_token), length - budget + 1)
         sizes: list[int] = []
-        while sum(sizes) < budget and len(sizes) < most:
-            sizes.append(min(max(1, int(rng.poisson(self.settings.poisson_lambda))), budget - sum(sizes)))
-        # The spans among the tokens that stay, with one of these at least between two of them.
-        num_kept = length - sum(sizes)
-        sizes = sizes[: num_kept + 1]
-        gaps = np.sort(rng.permutation(num_kept + 1)[: len(sizes)])
+        left = budget
+        while left:
+            drawn = max(1, int(rng.poisson(self.settings.poisson_lambda)))
+            # The last one there may be takes what is left, so that the share of tokens holds.
+            sizes.append(left if len(sizes) == most - 1 else min(drawn, left))
+            left -= sizes[-1]
+        # The spans in random order (the last one was cut) among the tokens that stay, with one of these at least
+        # between two of them.
+        sizes = rng.permutation(sizes).tolist()
+        gaps = np.sort(rng.permutation(length - budget + 1)[: len(sizes)])
         starts = gaps + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
         spans = [candidates[begin : begin + size] for begin, size in zip(starts, sizes, strict=True)]
-        # A joint or special token within a span divides it.
-        return [part for span in spans for part in np.split(span, np.flatnonzero(np.diff(span) > 1) + 1)]
+        # A joint or special token within a span divides it. Should there be more spans then than the row has room for,
+        # some of them stay in the text.
+        parts = [part for span in spans for part in np.split(span, np.flatnonzero(np.diff(span) > 1) + 1)]
+        return [parts[index] for index in np.sort(rng.permutation(len(parts))[:most])]
 
     def padding(self) -> Mapping[str, int]:
         return {
