@@ -9,6 +9,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from acclimate.objectives import make_objective
 from acclimate.objectives.base import IGNORE, Fields
 from acclimate.objectives.clm import CausalLanguageModeling, CausalLanguageModelingSettings
 from acclimate.objectives.inspection import (
@@ -22,9 +23,11 @@ from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModel
 from acclimate.objectives.mlm_nsp import MaskedLanguageModelingWithNextSentence, SentencePairSettings
 from acclimate.objectives.span_denoising import SpanDenoising, SpanDenoisingSettings
 from acclimate.objectives.vocabulary import Vocabulary
+from acclimate.tokens.added import add_missing_tokens
 from tests.objectives.tiny import (
     CLS,
     EOS,
+    FIRST_REGULAR,
     MASK,
     PAD,
     SEP,
@@ -201,3 +204,79 @@ def test_a_prefix_is_seen_both_ways_and_the_rest_as_it_says() -> None:
         [0, 0, 0, 1, 1],
         [0, 0, 0, 0, 1],
     ]
+
+
+# ---- the newer objectives -------------------------------------------------------------------------------------------
+
+
+def example_of(name: str, options: dict[str, Any], text: list[int], *, family: Any) -> tuple[Any, Any, Any]:
+    """An objective, the first example of a text, and the store that it is from."""
+    known = add_missing_tokens(tokenizer(), ["blanks", "eos"])[0]
+    objective = make_objective(
+        name,
+        options,
+        known,
+        max_length=32,
+        seed=3,
+        family=family,
+        decoder_start_id=SEP if family == "encoder-decoder" else None,
+    )
+    store = memory_store([text], joint=SEP)
+    return objective, objective.example(store, objective.plan(store, isolate="document", packed=False), 0), store
+
+
+def test_blanks_and_what_is_told_behind_the_text() -> None:
+    text = list(range(20, 40))
+    objective, found, store = example_of(
+        "prefix_lm", {"variant": "blank_infilling", "noise_density": 0.4}, text, family="decoder"
+    )
+    known = add_missing_tokens(tokenizer(), ["blanks", "eos"])[0]
+    row = tokens_of(objective, found, store, known)["row"]
+    start, end = objective.vocabulary.blank_ids
+    # The text with each mask in place of what it stands for is the whole text.
+    first = next(place for place, token in enumerate(row) if token.id == start)
+    part_a, part_b = row[:first], row[first:]
+    whole = " ".join(
+        token.stands_for or token.text.strip() for token in part_a if token.kind == "text" or token.label is None
+    )
+    assert [word for word in whole.replace("[CLS]", "").split()] == [f"w{token}" for token in text]
+    assert sum(token.stands_for is not None for token in part_a) == sum(token.id == start for token in part_b) > 1
+    assert all(token.label is None and token.why is None for token in part_a)
+    # Behind a token stands the next, which is its label: nothing is shifted.
+    for token, following in zip(part_b, [*part_b[1:], None], strict=True):
+        last = following is None or following.id == start
+        assert (token.label, token.why) == ((end, "blank end") if last else (following.id, "blank"))
+    seen = attention_regions(objective, found)["row"]
+    assert seen[:first, :first].all() and not seen[:first, first:].any()
+    assert (seen[first:, first:] == np.tril(np.ones_like(seen[first:, first:]))).all() and seen[first:, :first].all()
+
+
+def test_a_prefix_is_read_and_the_rest_predicted() -> None:
+    objective, found, store = example_of("prefix_lm", {"prefix_ratio": 0.5}, list(range(20, 30)), family="decoder")
+    row = tokens_of(objective, found, store, tokenizer())["row"]
+    prefix = int((found["visibility"] == 0).sum())
+    assert 1 < prefix < len(row) - 1
+    assert [token.why for token in row] == [None] * prefix + ["next"] * (len(row) - prefix - 1) + ["end"]
+    seen = attention_regions(objective, found)["row"]
+    assert seen[:, :prefix].all() and not seen[:prefix, prefix:].any()
+
+
+@pytest.mark.parametrize("name", ["mntp", "prefix_lm"])
+def test_masks_of_mntp_and_unilm(name: str) -> None:
+    options = {"mlm_probability": 0.9}
+    family = "decoder" if name == "mntp" else "encoder"
+    objective, found, store = example_of(name, options, list(range(20, 44)), family=family)
+    row = tokens_of(objective, found, store, tokenizer())["row"]
+    for token in row:
+        if token.label is not None:
+            expected = "mask" if token.id == MASK else "kept" if token.id == token.label else "random"
+            assert token.why == expected
+    assert {token.why for token in row} > {None, "mask"}
+
+
+def test_a_text_that_is_written_out_whole() -> None:
+    objective, found, store = example_of("text_infilling", {}, list(range(20, 30)), family="encoder-decoder")
+    decoder = tokens_of(objective, found, store, tokenizer())["decoder"]
+    told = [token for token in decoder if token.label is not None and token.label >= FIRST_REGULAR]
+    assert [token.label for token in told] == list(range(20, 30))
+    assert {token.why for token in told} == {"told"} and decoder[-1].why == "end"

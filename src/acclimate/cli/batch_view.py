@@ -40,7 +40,7 @@ _LEGEND = {
     "mask": "⟦original→mask⟧ to be predicted; the model gets the mask token (×n: n tokens)",
     "random": "⟦original→other⟧ to be predicted; the model gets a random token",
     "kept": "⟦original=⟧ to be predicted; the model gets it as it is",
-    "stands for": "⟦original→sentinel⟧ taken out; the model gets the sentinel, and the decoder tells the original",
+    "stands for": "⟦original→sentinel⟧ taken out; the model gets the sentinel, or a mask, and tells the original",
     "read": "⟦token⟧ read and not predicted; every other token is predicted from those before it",
 }
 # A picture has at most so many cells a side; a cell is drawn where this share of its pairs may attend.

@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from acclimate.objectives.base import BY_EARLIER, BY_LATER, IGNORE, INPUT_PLACES, LABEL_PLACES, Fields, Objective
+from acclimate.objectives.blank_infilling import BlankInfilling
+from acclimate.objectives.clm import CausalLanguageModeling
 from acclimate.objectives.rows import NO_PLACE
 from acclimate.objectives.rtd import DRAWS
+from acclimate.objectives.text_infilling import TextInfilling
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.tokens.store import JOINT, TokenStore
 
@@ -32,6 +35,9 @@ WHY: dict[str, str] = {
     "end": "EOS, predicted: the text ends here",
     "sentinel": "a sentinel, predicted: it says which span comes next",
     "taken out": "taken out of the encoder's text, predicted from it and the tokens before",
+    "told": "a token of the whole text, predicted from the encoder's text and the tokens before",
+    "blank": "the next token of a blank, predicted from the text and what is behind it so far",
+    "blank end": "the end of a blank, predicted",
 }
 
 
@@ -50,7 +56,7 @@ class Token:
         label_piece: its name in the vocabulary.
         label_text: how the label reads in its place.
         why: a row of `WHY`; None where nothing is to be predicted.
-        stands_for: what an encoder's sentinel stands for, as it reads.
+        stands_for: what an encoder's sentinel, or the mask of a blank, stands for, as it reads.
         token_type: 0 or 1 in a pair of texts; None elsewhere.
         draw: the number in [0, 1) at which a generator's replacement is drawn; None elsewhere.
     """
@@ -94,8 +100,10 @@ def tokens_of(
 ) -> dict[str, tuple[Token, ...]]:
     """The tokens of an example by side: {"row": …}, or {"encoder": …, "decoder": …} of an encoder-decoder."""
     if "decoder_input_ids" in fields:
-        decoder = _decoder(objective.vocabulary, fields, tokenizer)
+        decoder = _decoder(objective, fields, tokenizer)
         return {"encoder": _encoder(objective.vocabulary, fields, store, tokenizer, decoder), "decoder": decoder}
+    if isinstance(objective, BlankInfilling):
+        return {"row": _blanks(objective.vocabulary, fields, store, tokenizer)}
     return {"row": _row(objective, fields, store, tokenizer)}
 
 
@@ -137,11 +145,51 @@ def _read_alone(tokenizer: PreTrainedTokenizerBase, token: int, piece: str) -> s
 
 def _why(objective: Objective, token: int, label: int) -> str:
     """Why the token of a row is a target. A random token that happens to be the original counts as kept."""
+    if isinstance(objective, CausalLanguageModeling):
+        return "end" if label == objective.vocabulary.eos_id else "next"
     if token != label:
         return "mask" if token == objective.vocabulary.mask_id else "random"
-    if objective.families == ("decoder",):
-        return "end" if label == objective.vocabulary.eos_id else "next"
     return "kept"
+
+
+def _blanks(
+    vocabulary: Vocabulary, fields: Fields, store: TokenStore, tokenizer: PreTrainedTokenizerBase
+) -> tuple[Token, ...]:
+    """A row of blank infilling: texts with their blanks, and behind each the blanks' tokens, whose labels are what
+    follows them."""
+    assert vocabulary.blank_ids is not None
+    ids, labels, segments = fields["input_ids"], fields["labels"], fields["segment_ids"]
+    is_target = labels != IGNORE
+    pieces, kinds = _pieces(tokenizer, ids), _kinds(fields[INPUT_PLACES], store)
+    label_pieces = _pieces(tokenizer, np.where(is_target, labels, ids))
+    # The texts with the blanks' tokens behind them, and the same with what is to be said in its place.
+    texts = read_ids(tokenizer, ids, segments, vocabulary)
+    label_texts = read_ids(tokenizer, np.where(is_target, labels, ids), segments, vocabulary)
+    told: dict[tuple[int, int], str] = {}
+    for index in np.flatnonzero(is_target & (labels != vocabulary.blank_ids[1])).tolist():
+        blank = int(segments[index]), int(fields["position_ids"][index])
+        told[blank] = told.get(blank, "") + label_texts[index]
+    tokens = []
+    for index, (token, label) in enumerate(zip(ids.tolist(), labels.tolist(), strict=True)):
+        blank = int(segments[index]), int(fields["position_ids"][index])
+        is_blank = token == vocabulary.mask_id and not is_target[index]
+        why = "blank end" if label == vocabulary.blank_ids[1] else "blank"
+        tokens.append(
+            Token(
+                id=token,
+                piece=pieces[index],
+                text=texts[index],
+                kind=kinds[index],
+                segment=blank[0],
+                place=int(fields[INPUT_PLACES][index]),
+                label=label if is_target[index] else None,
+                label_piece=label_pieces[index] if is_target[index] else None,
+                label_text=label_texts[index] if is_target[index] else None,
+                why=why if is_target[index] else None,
+                stands_for=told.get(blank) if is_blank else None,
+            )
+        )
+    return tuple(tokens)
 
 
 def _encoder(
@@ -181,7 +229,8 @@ def _told_spans(decoder: Sequence[Token]) -> dict[tuple[int, int], str]:
     }
 
 
-def _decoder(vocabulary: Vocabulary, fields: Fields, tokenizer: PreTrainedTokenizerBase) -> tuple[Token, ...]:
+def _decoder(objective: Objective, fields: Fields, tokenizer: PreTrainedTokenizerBase) -> tuple[Token, ...]:
+    vocabulary = objective.vocabulary
     ids, labels, segments = (fields[name] for name in ("decoder_input_ids", "labels", "decoder_segment_ids"))
     is_target = labels != IGNORE
     shown = np.where(is_target, labels, ids)
@@ -202,16 +251,18 @@ def _decoder(vocabulary: Vocabulary, fields: Fields, tokenizer: PreTrainedTokeni
                 label=label if is_target[index] else None,
                 label_piece=label_pieces[index] if is_target[index] else None,
                 label_text=label_texts[index] if is_target[index] else None,
-                why=_why_told(vocabulary, label) if is_target[index] else None,
+                why=_why_told(objective, label) if is_target[index] else None,
             )
         )
     return tuple(tokens)
 
 
-def _why_told(vocabulary: Vocabulary, label: int) -> str:
-    if label in vocabulary.sentinels:
+def _why_told(objective: Objective, label: int) -> str:
+    if label in objective.vocabulary.sentinels:
         return "sentinel"
-    return "end" if label == vocabulary.eos_id else "taken out"
+    if label == objective.vocabulary.eos_id:
+        return "end"
+    return "told" if isinstance(objective, TextInfilling) else "taken out"
 
 
 def _kinds(places: NDArray[np.int64], store: TokenStore) -> list[Kind]:
@@ -329,7 +380,7 @@ def attention_regions(objective: Objective, fields: Fields) -> dict[str, NDArray
         }
     if "visibility" in fields:
         return {"row": _same(inputs, inputs) & _directed(fields["visibility"])}
-    if objective.families == ("decoder",):
+    if isinstance(objective, CausalLanguageModeling):
         return {"row": np.tril(_same(inputs, inputs))}
     return {"row": _same(inputs, inputs)}
 
