@@ -5,7 +5,14 @@ token; a span of length 0 puts in a mask where nothing is missing. The sentences
 target is the whole original.
 
 The budget is a share of each text's tokens, rounded at random so that the rate holds; spans are drawn until it is
-spent, and the last one is cut to fit. Every arrangement of the spans among the tokens that stay is equally likely.
+spent, and the last one is cut to fit. Every arrangement of the spans among the tokens that stay is equally likely. A
+text gets no more masks than it loses tokens, so that no row is longer than its texts: of spans of length 0 those that
+would be too many are left out, which only texts of a few tokens have.
+
+The target is the whole text as it is framed, `<s>` (mBART's and PLBART's language) and joints included: so BART itself
+was trained (fairseq's `denoising` task shifts the framed text by one and asks for all of it), and a decoder that starts
+with `</s>` must have learned to go on with `<s>`. The unknown token, which stands for what the tokenizer could not say,
+and other special tokens within a text are read and not asked for.
 """
 
 from __future__ import annotations
@@ -27,12 +34,12 @@ class TextInfillingSettings(Section):
 
     Attributes:
         mask_ratio: share of the tokens that are taken out.
-        poisson_lambda: mean length of a span, in tokens.
+        poisson_lambda: mean length of a span, in tokens; at least 1.
         permute_sentences: whether the sentences of a text stand in random order.
     """
 
     mask_ratio: float = Field(0.3, gt=0, lt=1)
-    poisson_lambda: float = Field(3.0, gt=0)
+    poisson_lambda: float = Field(3.0, ge=1)
     permute_sentences: bool = True
 
 
@@ -96,9 +103,10 @@ class TextInfilling(EncoderDecoderObjective):
         )
 
     def _target(self, piece: Row) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """The decoder's input, labels and their places. A text's beginning token is given and not asked for."""
-        is_end = (piece.places == NO_PLACE) & (piece.position_ids > 0) & (piece.input_ids == self.vocabulary.eos_id)
-        targets = piece.candidates | is_end
+        """The decoder's input, labels and their places."""
+        joins = [token for token in (self.vocabulary.eos_id, self.vocabulary.sep_id) if token is not None]
+        of_text = ~self.vocabulary.special[piece.input_ids] | np.isin(piece.input_ids, joins)
+        targets = (piece.places == NO_PLACE) | of_text
         return (
             shift_right(piece.input_ids, self.vocabulary.decoder_start_id),
             np.where(targets, piece.input_ids, IGNORE),
@@ -122,15 +130,19 @@ def infill(
     [S] how many tokens it has (1 for tokens that stay, 0 for a mask that is put in)."""
     budget = int(np.floor(settings.mask_ratio * length + rng.random()))
     spans: list[int] = []
-    left = min(budget, length)
-    while left > 0:
+    left = budget
+    while left:
         drawn = min(int(rng.poisson(settings.poisson_lambda)), left)
         spans.append(drawn)
         left -= drawn
-    num_kept = length - sum(spans)
-    num_slots = num_kept + len(spans)
+    taken = [span for span in spans if span]
+    num_inserted = min(len(spans), budget) - len(taken)
+    spans = [*taken, *([0] * num_inserted)]
+    num_slots = length - budget + len(spans)
+    # In random order, since the last one was cut.
+    slots = rng.permutation(num_slots)[: len(spans)]
     is_span = np.zeros(num_slots, dtype=bool)
-    is_span[rng.permutation(num_slots)[: len(spans)]] = True
+    is_span[slots] = True
     lengths = np.ones(num_slots, dtype=np.int64)
-    lengths[is_span] = spans
+    lengths[slots] = spans
     return is_span, lengths
