@@ -14,6 +14,8 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, BertForPreTraining, BertForTokenClassification
 
 from acclimate.cli import main as cli
+from tests.models.tiny import tiny_model
+from tests.objectives.test_matrix import matrix_tokenizer
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -53,6 +55,27 @@ def judges(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("nsp", "rtd"):
         AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(folder / name)
     return folder
+
+
+# ---- fill -----------------------------------------------------------------------------------------------------------
+
+
+def test_fill_with_spans(run: Run, tmp_path: Path) -> None:
+    tiny_model("t5", "AutoModelForSeq2SeqLM").save_pretrained(tmp_path)
+    matrix_tokenizer("encoder-decoder").save_pretrained(tmp_path)
+    text = "w5 <mask> w7 [MASK]"
+    code, out, _ = run("fill", tmp_path, text, "-k", 2, "--json")
+    assert code == 0
+    (candidates,) = json.loads(out)
+    assert 1 <= len(candidates) <= 2
+    for candidate in candidates:
+        assert candidate.keys() == {"score", "spans", "sequence"} and len(candidate["spans"]) == 2
+        assert candidate["sequence"].startswith("w5 ") and " w7" in candidate["sequence"]
+    code, out, _ = run("fill", tmp_path, text, "-k", 2)
+    lines = [f"  {candidate['score']:7.3f}  {candidate['sequence']}".rstrip() for candidate in candidates]
+    assert code == 0 and [line.rstrip() for line in out.splitlines()] == [text, *lines, ""]
+    code, _, err = run("fill", tmp_path, "w5", "-k", 2)
+    assert code == 2 and "there is no <mask>" in err
 
 
 # ---- generate -------------------------------------------------------------------------------------------------------

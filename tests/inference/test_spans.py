@@ -202,6 +202,19 @@ def test_bart_writes_out_the_whole_text(tmp_path: Path) -> None:
     assert best_score == pytest.approx(log_probability(logits, told), abs=1e-4)
 
 
+def test_no_end_that_is_none_is_forced() -> None:
+    """A new BART's configuration forces token 2 at the end of what is cut off, whatever token that is."""
+    model = tiny_model("bart", SEQ2SEQ)
+    model.generation_config.forced_eos_token_id = 77
+    generator = Generator(model, bart_tokenizer())
+    (generated,) = generator.generate(["w5 w6"], max_new_tokens=3, min_new_tokens=3)
+    assert "w77" not in generated.continuations[0].continuation
+    for ids, _ in generator.likeliest([0, 5, 2], max_new_tokens=2, min_new_tokens=2, num_beams=4):
+        assert ids[-1] != 77
+    (generated,) = generator.generate(["w5 w6"], max_new_tokens=3, min_new_tokens=3, forced_eos_token_id=77)
+    assert generated.continuations[0].continuation.endswith("w77")
+
+
 def test_what_bart_put_into_the_gaps() -> None:
     assert spans_in("The cat sat on the mat.", ["The ", " sat on ", "."]) == ("cat", "the mat")
     assert spans_in("天地玄黄", ["天", "黄"]) == ("地玄",)

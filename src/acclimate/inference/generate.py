@@ -150,6 +150,9 @@ class Generator:
             config.max_new_tokens = None
         config.pad_token_id = self.pad_id
         config.eos_token_id = config.eos_token_id if settings.get("eos_token_id") is not None else self.eos_ids or None
+        if settings.get("forced_eos_token_id") is None and config.forced_eos_token_id not in self.eos_ids:
+            # A new BART's configuration says 2, whatever the tokenizer has there.
+            config.forced_eos_token_id = None
         read = [self._read(number, text, len(prompts), config) for number, text in enumerate(prompts, start=1)]
         devices = [self.model.device] if self.model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), torch.inference_mode():
@@ -236,12 +239,17 @@ class Generator:
             if first > 1:
                 given = torch.tensor([self._decoder_ids], device=self.model.device)
                 inputs["decoder_input_ids"] = given.expand(len(batch), -1)
+        # What is None in the settings would be taken from the model's own, which are in them already.
+        own = self.model.generation_config
+        self.model.generation_config = config
         try:
             output = self.model.generate(
                 **inputs, generation_config=config, **({"tokenizer": self.tokenizer} if config.stop_strings else {})
             )
         except (ValueError, TypeError, NotImplementedError) as error:
             raise RecipeError(f"the model cannot generate with these settings: {error}") from error
+        finally:
+            self.model.generation_config = own
         ends = _as_list(config.eos_token_id)
         found = [_until_end(ids, ends) for ids in output[:, first:].tolist()]
         each = len(found) // len(batch)
@@ -264,7 +272,8 @@ class Generator:
         settings = {"do_sample": False, "num_beams": num_beams, "num_return_sequences": num_beams}
         config = generation_config(self.model.generation_config, settings)
         # A model's own settings for summaries or translations say nothing of what stands in a gap.
-        config.no_repeat_ngram_size, config.repetition_penalty, config.forced_bos_token_id = None, None, None
+        for name in ("no_repeat_ngram_size", "repetition_penalty", "forced_bos_token_id", "forced_eos_token_id"):
+            setattr(config, name, None)
         config.length_penalty = 1.0
         config.pad_token_id, config.eos_token_id = self.pad_id, self.eos_ids or None
         longest = max_new_tokens if room is None else max(1, min(max_new_tokens, room - len(self._decoder_ids)))
