@@ -7,9 +7,11 @@ stands at the position that it has in the text.
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from acclimate.errors import ModelError
 from acclimate.objectives.base import IGNORE, Fields, Part
@@ -31,6 +33,12 @@ class MassSettings(Section):
     mask_ratio: float = Field(0.5, gt=0, lt=1)
     mask_replace_prob: float = Field(0.8, ge=0, le=1)
     random_replace_prob: float = Field(0.1, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.mask_replace_prob + self.random_replace_prob > 1:
+            raise ValueError("`mask_replace_prob` and `random_replace_prob` together exceed 1")
+        return self
 
 
 class MaskedSequenceToSequence(EncoderDecoderObjective):
@@ -86,8 +94,9 @@ class MaskedSequenceToSequence(EncoderDecoderObjective):
         assert self.vocabulary.mask_id is not None and self.vocabulary.decoder_start_id is not None
         decoder_input_ids = np.full(len(piece), self.vocabulary.mask_id, dtype=np.int64)
         decoder_input_ids[0] = self.vocabulary.decoder_start_id
-        # Behind a token of the masked piece its neighbour in it is predicted; the first of it is behind a mask.
-        decoder_input_ids[span[1:]] = piece.input_ids[span[:-1]]
+        # Within the masked piece each token is behind its true neighbour, a joint too; the first of it behind a mask.
+        if len(span):
+            decoder_input_ids[span[0] + 1 : span[-1] + 1] = piece.input_ids[span[0] : span[-1]]
         labels = np.full(len(piece), IGNORE, dtype=np.int64)
         labels[span] = piece.input_ids[span]
         places = np.full(len(piece), NO_PLACE, dtype=np.int64)

@@ -147,20 +147,21 @@ class SpanDenoising(EncoderDecoderObjective):
 
     def noise(self, candidates: NDArray[np.bool_], rng: np.random.Generator) -> tuple[NDArray[np.bool_], list[int]]:
         """Which of a text's candidates are taken out, and the ids of what stands before the text."""
-        return noise_mask(int(candidates.sum()), *self._amount(candidates), rng), []
+        return noise_mask(int(candidates.sum()), *noise_among(candidates, self.settings), rng), []
 
-    def _amount(self, candidates: NDArray[np.bool_]) -> tuple[int, int]:
-        """How many tokens of a text are taken out, in how many spans.
 
-        The text's whole length decides, so that the input is as long as planned though line breaks and unknown tokens
-        are never taken. Where these are many there are fewer spans, of more tokens each.
-        """
-        num_candidates = int(candidates.sum())
-        num_noise, num_spans = noise_of(len(candidates), self.settings)
-        fewer = max(0, -((num_candidates - num_noise - num_spans) // 2))
-        if fewer < num_spans:
-            return num_noise - fewer, num_spans - fewer
-        return noise_of(num_candidates, self.settings)
+def noise_among(candidates: NDArray[np.bool_], settings: SpanDenoisingSettings) -> tuple[int, int]:
+    """How many tokens of a text are taken out, in how many spans, where only `candidates` [L] can be.
+
+    The text's whole length decides, so that the input is as long as planned though line breaks and unknown tokens are
+    never taken. Where these are many there are fewer spans, of more tokens each.
+    """
+    num_candidates = int(candidates.sum())
+    num_noise, num_spans = noise_of(len(candidates), settings)
+    fewer = max(0, -((num_candidates - num_noise - num_spans) // 2))
+    if fewer < num_spans:
+        return num_noise - fewer, num_spans - fewer
+    return noise_of(num_candidates, settings)
 
 
 def noise_of(length: int, settings: SpanDenoisingSettings) -> tuple[int, int]:

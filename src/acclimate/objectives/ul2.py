@@ -3,7 +3,10 @@
 Each text is corrupted by one of seven denoisers, each as likely as any other, and begins with the mode token of its
 kind: `[R]` regular span denoising, `[X]` extreme (long spans or half of the text), `[S]` sequential: the end of the
 text is one span, so that its beginning is a prefix. The length of that end is uniform with a mean of a quarter of the
-text.
+text, between a tenth and four tenths of a long one.
+
+Rows are cut as for T5's denoiser, whose inputs are the longest. So that sequential ones never exceed these, their span
+has at least so many tokens as that denoiser makes a text shorter by, and one more for its sentinel.
 """
 
 from __future__ import annotations
@@ -15,7 +18,13 @@ from numpy.typing import NDArray
 
 from acclimate.errors import ModelError, RecipeError
 from acclimate.objectives.base import Part
-from acclimate.objectives.span_denoising import SpanDenoising, SpanDenoisingSettings, noise_mask, noise_of
+from acclimate.objectives.span_denoising import (
+    SpanDenoising,
+    SpanDenoisingSettings,
+    noise_among,
+    noise_mask,
+    noise_of,
+)
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section
 
@@ -69,11 +78,20 @@ class MixtureOfDenoisers(SpanDenoising):
         denoiser = DENOISERS[int(rng.integers(len(DENOISERS)))]
         mode = [self.vocabulary.mode_ids[denoiser.mode]]
         length = int(candidates.sum())
+        if length < 2:
+            return np.zeros(length, dtype=bool), mode
+        planned = noise_of(len(candidates), self.settings)
+        shorter_by = planned[0] - planned[1]
         if denoiser.mode == "S":
-            # Uniform between nothing and twice the mean, at least one token and not the whole.
-            taken = min(max(1, round(rng.random() * 2 * denoiser.density * length)), length - 1)
-            return np.arange(length) >= length - taken if length > 1 else np.zeros(length, dtype=bool), mode
-        return noise_mask(length, *noise_of(length, as_settings(denoiser)), rng), mode
+            fewest = shorter_by + 1
+            most = max(fewest, round(2 * denoiser.density * length) - fewest)
+            taken = min(int(rng.integers(fewest, most + 1)), length - 1)
+            return np.arange(length) >= length - taken, mode
+        num_noise, num_spans = noise_among(candidates, as_settings(denoiser))
+        if num_noise - num_spans < shorter_by:
+            # A text most of whose tokens cannot be taken.
+            num_noise, num_spans = noise_among(candidates, self.settings)
+        return noise_mask(length, num_noise, num_spans, rng), mode
 
 
 def as_settings(denoiser: Denoiser) -> SpanDenoisingSettings:
