@@ -13,19 +13,31 @@ from typing import Any
 
 import torch
 
+from acclimate.models.families import family
 from acclimate.models.generators import GeneratorAndDiscriminator, new_generator
-from acclimate.objectives import OBJECTIVES
+from acclimate.objectives import resolve_objective
 from acclimate.objectives.base import Objective
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.tokens.tokenizers import Frame
-from tests.models.tiny import tiny_model
+from tests.models.tiny import tiny_config, tiny_model
 from tests.objectives.checks import chain, learn
-from tests.objectives.tiny import BOS, EOS, MASK, PAD, decoder_vocabulary, memory_store, t5_vocabulary, vocabulary
+from tests.objectives.tiny import (
+    BOS,
+    EOS,
+    MASK,
+    PAD,
+    blank_vocabulary,
+    decoder_vocabulary,
+    memory_store,
+    t5_vocabulary,
+    ul2_vocabulary,
+    vocabulary,
+)
 
 FILE = Path(__file__).with_name("losses.json")
 STEPS = 10
 
-# The model type and the auto class that each objective is shown with.
+# The model type and the auto class that each objective is shown with; a variant has the objective's name before it.
 MODELS: dict[str, tuple[str, str]] = {
     "mlm": ("bert", "AutoModelForMaskedLM"),
     "mlm_nsp": ("bert", "AutoModelForPreTraining"),
@@ -33,10 +45,17 @@ MODELS: dict[str, tuple[str, str]] = {
     "rtd": ("electra", "AutoModelForPreTraining"),
     "clm": ("llama", "AutoModelForCausalLM"),
     "prefix_lm": ("llama", "AutoModelForCausalLM"),
+    "prefix_lm encoder": ("bert", "AutoModelForMaskedLM"),
+    "prefix_lm blank_infilling": ("llama", "AutoModelForCausalLM"),
     "mntp": ("llama", "AutoModelForCausalLM"),
     "span_denoising": ("t5", "AutoModelForSeq2SeqLM"),
+    "span_denoising ul2": ("t5", "AutoModelForSeq2SeqLM"),
     "text_infilling": ("bart", "AutoModelForSeq2SeqLM"),
     "mass": ("bart", "AutoModelForSeq2SeqLM"),
+}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "prefix_lm blank_infilling": {"variant": "blank_infilling"},
+    "span_denoising ul2": {"mixture": "ul2"},
 }
 _DECODER = dataclasses.replace(decoder_vocabulary(), mask_id=MASK)
 _T5 = dataclasses.replace(t5_vocabulary(), mask_id=MASK)
@@ -44,6 +63,10 @@ _VOCABULARIES: dict[str, Vocabulary] = {
     "llama": _DECODER,
     "t5": _T5,
     "bart": dataclasses.replace(_T5, frame=Frame((BOS,), (EOS,)), decoder_start_id=EOS),
+}
+_VARIANT_VOCABULARIES: dict[str, Vocabulary] = {
+    "prefix_lm blank_infilling": blank_vocabulary(),
+    "span_denoising ul2": ul2_vocabulary(120, num_sentinels=20),
 }
 # Weights of an ordinary size; T5's are.
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -78,10 +101,9 @@ def losses() -> dict[str, list[float]]:
 def losses_of(name: str) -> list[float]:
     """The loss of each of ten steps: dropout on, two micro-batches a step, texts packed where the objective packs."""
     model_type, auto_class = MODELS[name]
-    objective = OBJECTIVES[name]
-    settings = objective.Settings()
-    objective = objective.resolve(objective.families[0], settings)
-    subject = objective(settings, _VOCABULARIES.get(model_type, vocabulary()), max_length=32, seed=1)
+    objective, settings = resolve_objective(name.split()[0], VARIANTS.get(name, {}), family(tiny_config(model_type)))
+    known = _VARIANT_VOCABULARIES.get(name) or _VOCABULARIES.get(model_type, vocabulary())
+    subject = objective(settings, known, max_length=32, seed=1)
     store: Any = memory_store(chain(30))
     plan = subject.plan(store, isolate="document", packed=subject.packs)
     with _one_thread(), tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,8 @@ from tests.golden.losses import MODELS, STEPS, here, losses_of, read
 
 
 def test_every_objective_has_its_losses() -> None:
-    assert OBJECTIVES.keys() == MODELS.keys() == read()["losses"].keys()
+    assert OBJECTIVES.keys() == {name.split()[0] for name in MODELS}
+    assert MODELS.keys() == read()["losses"].keys()
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -20,7 +20,8 @@ from acclimate.models.generators import GENERATOR, GeneratorAndDiscriminator
 from acclimate.models.heads import HEADS, auto_class_of
 from acclimate.models.loading import decoder_start_id, load_model, packs
 from acclimate.models.settings import ModelSettings
-from acclimate.objectives import check_fit, make_objective
+from acclimate.objectives import check_fit, make_objective, resolve_objective
+from acclimate.tokens.added import add_missing_tokens
 from acclimate.training.trainer import ObjectiveTrainer
 from tests.models.tiny import PAD, VOCABULARY, tiny_config
 from tests.objectives.checks import make_trainer, topics
@@ -84,7 +85,7 @@ class Trained:
         return [record["loss"] for record in self.trainer.state.log_history if "loss" in record]
 
 
-def train(name: str, model_type: str, folder: Path, *, steps: int) -> Trained:
+def train(name: str, model_type: str, folder: Path, *, steps: int, options: dict[str, Any] | None = None) -> Trained:
     """Make a model as `pretrain` does, from a configuration, and train it."""
     plain = tiny_config(model_type).to_diff_dict()
     # Weights of an ordinary size: those of `tiny_config` are large.
@@ -94,7 +95,10 @@ def train(name: str, model_type: str, folder: Path, *, steps: int) -> Trained:
     tokenizer = matrix_tokenizer(kind)
     check_fit(name, kind, model_type)
     start_id = decoder_start_id(tiny_config(model_type))
-    objective = make_objective(name, {}, tokenizer, max_length=32, seed=1, family=kind, decoder_start_id=start_id)
+    options = options or {}
+    needs = resolve_objective(name, options, kind)[0].needs
+    tokenizer, _ = add_missing_tokens(tokenizer, needs)
+    objective = make_objective(name, options, tokenizer, max_length=32, seed=1, family=kind, decoder_start_id=start_id)
     model = load_model(settings, objective.head, tokenizer, seed=1, head_options=objective.head_options()).model
     is_packed = objective.packs and packs(model)
     store = memory_store(topics(24, longest=40), joint=2)
@@ -172,4 +176,37 @@ def test_it_takes_two_steps(name: str, model_type: str, tmp_path: Path) -> None:
     trained = train(name, model_type, tmp_path / "run", steps=2)
     assert len(trained.losses) == 2
     assert all(loss == loss and 0 < loss < 100 for loss in trained.losses)
+    check_reload(trained, tmp_path / "saved")
+
+
+# ---- variants ----------------------------------------------------------------------------------------------------
+
+VARIANTS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "blank infilling": ("prefix_lm", {"variant": "blank_infilling"}, MATRIX["mntp"] + " gpt_neo opt gemma2 mistral"),
+    "ul2": ("span_denoising", {"mixture": "ul2"}, MATRIX["span_denoising"]),
+    # Bodies and positions unlike BART's.
+    "text infilling": ("text_infilling", {}, "t5 plbart marian"),
+    "mass": ("mass", {}, "t5 plbart marian"),
+}
+VARIANT_CASES = [(variant, model_type) for variant, row in VARIANTS.items() for model_type in row[2].split()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("variant", "model_type"), VARIANT_CASES)
+def test_variants_train_and_are_saved(
+    variant: str, model_type: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    name, options, _ = VARIANTS[variant]
+    trained = train(name, model_type, tmp_path / "run", steps=20, options=options)
+    assert sum(trained.losses[-4:]) < 0.85 * sum(trained.losses[:4])
+    assert trained.is_packed == (model_type != "longt5")
+    check_reload(trained, tmp_path / "saved")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("variant", "model_type"), [("blank infilling", "llama"), ("ul2", "t5")])
+def test_variants_take_two_steps(variant: str, model_type: str, tmp_path: Path) -> None:
+    name, options, _ = VARIANTS[variant]
+    trained = train(name, model_type, tmp_path / "run", steps=2, options=options)
+    assert all(0 < loss < 100 for loss in trained.losses)
     check_reload(trained, tmp_path / "saved")
