@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from acclimate.inference.judge_pair import Verdict, judge_pair, load_pair_judge
     from acclimate.inference.score import Scores, load_scorer, score
     from acclimate.inference.spans import SpanCandidate, fill_blanks
+    from acclimate.interop.collator import MaskingCollator
+    from acclimate.interop.examples import Examples, examples_for, prepare
+    from acclimate.interop.trainer import ObjectiveTrainerMixin
     from acclimate.jobs.demo import demo
     from acclimate.jobs.inspect_batch import Inspection, count_exposure, inspect_batch
     from acclimate.jobs.objectives import ObjectiveTable, list_objectives
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from acclimate.jobs.recipes import Recipe, load_recipe
     from acclimate.jobs.run import RunResult, run
     from acclimate.models.directed import load_directed
+    from acclimate.training.stream import StreamSampler
 
 __version__ = "0.1.0"
 
@@ -52,6 +56,11 @@ _HOMES = {
     "score": "acclimate.inference.score",
     "Scores": "acclimate.inference.score",
     "load_scorer": "acclimate.inference.score",
+    "MaskingCollator": "acclimate.interop.collator",
+    "Examples": "acclimate.interop.examples",
+    "examples_for": "acclimate.interop.examples",
+    "prepare": "acclimate.interop.examples",
+    "ObjectiveTrainerMixin": "acclimate.interop.trainer",
     "demo": "acclimate.jobs.demo",
     "Inspection": "acclimate.jobs.inspect_batch",
     "count_exposure": "acclimate.jobs.inspect_batch",
@@ -64,6 +73,7 @@ _HOMES = {
     "load_recipe": "acclimate.jobs.recipes",
     "RunResult": "acclimate.jobs.run",
     "run": "acclimate.jobs.run",
+    "StreamSampler": "acclimate.training.stream",
     "load_directed": "acclimate.models.directed",
 }
 
@@ -72,14 +82,18 @@ __all__ = [
     "CorpusSettings",
     "Detection",
     "Evaluation",
+    "Examples",
     "Generated",
     "Inspection",
+    "MaskingCollator",
     "ObjectiveTable",
+    "ObjectiveTrainerMixin",
     "Recipe",
     "Run",
     "RunResult",
     "Scores",
     "SourceSettings",
+    "StreamSampler",
     "SpanCandidate",
     "Verdict",
     "__version__",
@@ -88,6 +102,7 @@ __all__ = [
     "demo",
     "detect",
     "evaluate",
+    "examples_for",
     "fill",
     "fill_blanks",
     "generate",
@@ -102,6 +117,7 @@ __all__ = [
     "load_recipe",
     "load_scorer",
     "open_corpus",
+    "prepare",
     "pretrain",
     "run",
     "score",

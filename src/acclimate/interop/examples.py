@@ -1,0 +1,457 @@
+"""Examples of an objective as a plain torch data set, for any training loop."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, cast
+
+import numpy as np
+import torch
+from accelerate.utils import extract_model_from_parallel  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from acclimate.corpus.folder import SplitName
+from acclimate.errors import DataError, ModelError
+from acclimate.interop.loss import check_single_part, loss_of_outputs, objective_loss
+from acclimate.interop.texts import StoredTexts, Texts, store_texts
+from acclimate.models.families import Family, family, model_types_of
+from acclimate.models.generators import GeneratorAndDiscriminator
+from acclimate.models.loading import check_max_length, decoder_start_id, packs, prepare_for_packs
+from acclimate.objectives import check_fit, find_objective, make_objective, resolve_objective
+from acclimate.objectives.base import Batch, Fields, Objective
+from acclimate.scoring.held_out import make_held_out
+from acclimate.scoring.score import named_measures, score
+from acclimate.tokens.added import add_missing_tokens
+from acclimate.tokens.packing import Plan
+from acclimate.tokens.store import JOINT, Isolate, TokenStore
+from acclimate.training.stream import ExampleDataset, Order, permutation
+
+
+class Example(UserDict[str, NDArray[Any]]):
+    """The fields of one example. Not a `dict`: out of one the stock `Trainer` takes what it does not find in the
+    signature of a model's forward, such as `segment_ids`."""
+
+
+@dataclass(frozen=True)
+class ExamplesLedger:
+    """What became of some texts.
+
+    Attributes:
+        num_texts, num_empty_texts: texts that were read, and those left out, having no character but blanks.
+        num_characters: of the texts that were read.
+        num_tokens: of the texts.
+        num_joints: tokens between texts, which the tokenizer's newline or separator stands for.
+        num_unknown: of the texts' tokens, those that are the unknown token.
+        num_left_out: of the texts' tokens, those that are in no row.
+        num_rows: examples of one pass.
+        num_row_tokens: tokens in them, frames and joints included, padding not.
+        padding_share: of the places in rows of `max_length` that nothing stands in.
+        notes: what else the objective has to say of its rows.
+    """
+
+    num_texts: int
+    num_empty_texts: int
+    num_characters: int
+    num_tokens: int
+    num_joints: int
+    num_unknown: int
+    num_left_out: int
+    num_rows: int
+    num_row_tokens: int
+    padding_share: float
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        empty = f" ({self.num_empty_texts:,} empty ones left out)" if self.num_empty_texts else ""
+        return "\n".join(
+            [
+                f"{self.num_texts:,} texts{empty}, {self.num_characters:,} characters, {self.num_tokens:,} tokens",
+                f"{self.num_rows:,} rows, {self.padding_share:.2%} padding, {self.num_left_out:,} tokens left out",
+                *self.notes,
+            ]
+        )
+
+
+class Examples(torch.utils.data.Dataset[Example]):
+    """The examples of an objective, as a data set of one pass over the texts. Made by `examples_for`.
+
+    `examples[i]` is the example at place i of the current epoch, in the order of the seed; what it has masked depends
+    on seed, epoch and row alone, not on workers. `set_epoch` says which epoch it is; the stock `Trainer` and
+    `accelerate` call it. Without it every epoch is the first one.
+
+    Attributes:
+        objective: what they are examples of.
+        ledger: what became of the texts.
+        packed: whether rows hold several texts.
+        seed: of order and masks.
+        by_key: the same examples by their number in the endless stream of epochs, `epoch * len(examples) + row`; for a
+            `StreamSampler`.
+    """
+
+    def __init__(
+        self, objective: Objective, texts: StoredTexts, plan: Plan, *, isolate: Isolate, packed: bool, prepared: bool
+    ) -> None:
+        """
+        Args:
+            plan: the rows, at least one.
+            isolate, packed: as the plan was made.
+            prepared: whether the model that they are for takes packed rows.
+        """
+        self.objective = objective
+        self.seed = objective.seed
+        self.packed = packed
+        self.by_key = _ByKey(objective, texts.store, plan)
+        self.ledger = _ledger(objective, texts, plan)
+        self._isolate = isolate
+        self._prepared = prepared
+        # In shared memory, so that persistent loader workers hear of a new epoch, too.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        self._permutation: tuple[int, NDArray[np.int64]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.by_key)
+
+    def __getitem__(self, index: int) -> Example:
+        if not 0 <= index < len(self):
+            raise IndexError(f"example {index} of {len(self)}")
+        epoch = int(self._epoch)
+        if self._permutation is None or self._permutation[0] != epoch:
+            self._permutation = epoch, permutation(len(self), epoch, self.seed)
+        return cast(Example, self.by_key[epoch * len(self) + int(self._permutation[1][index])])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch it is, from 0: each has an order and masks of its own."""
+        self._epoch.fill_(epoch)
+
+    def collate(self, examples: Sequence[Any]) -> Batch:
+        """The `collate_fn` or `data_collator`: examples as one batch, {field: [B, L]}, padded to the longest."""
+        return self.objective.collate(examples)
+
+    # ---- loss --------------------------------------------------------------------------------------------------
+
+    def counts(self, batches: Sequence[Batch]) -> torch.Tensor:
+        """[P] float64: the targets of some batches, for each part of the loss. Summed over processes and accumulation
+        steps they are what `loss` divides by."""
+        return torch.stack([self.objective.counts(batch) for batch in batches]).sum(0)
+
+    def loss(
+        self, model: Any, batch: Batch, counts: torch.Tensor | None = None, *, num_processes: int = 1
+    ) -> torch.Tensor:
+        """The loss of a batch for any loop, a scalar with gradient; see `objective_loss`.
+
+        Args:
+            model: bare, with adapters or wrapped by `accelerate`; prepared for packed rows where it was not.
+            batch: of `collate`, on the model's device.
+            counts: of the whole optimizer step; default of this batch.
+            num_processes: over which gradients are averaged.
+        """
+        if self.packed or self.objective.directs:
+            prepare(model)
+        return objective_loss(self.objective, model, batch, counts, num_processes=num_processes)
+
+    @property
+    def compute_loss(self) -> Any:
+        """The `compute_loss_func` of the stock `Trainer`, exact under accumulation: (outputs, labels,
+        num_items_in_batch) -> scalar.
+
+        Raises:
+            ModelError: it cannot be so for this objective or model; the mixin can.
+        """
+        check_single_part(self.objective)
+        if not self._prepared:
+            raise ModelError(
+                "with `compute_loss_func` the Trainer runs the model by itself, on rows that it must be prepared for: "
+                "give `model=` to `examples_for`, and where its type takes no packed rows, use "
+                "`class MyTrainer(acclimate.ObjectiveTrainerMixin, Trainer)`"
+            )
+        return _OutputsLoss(self.objective)
+
+    def score(self, model: Any, batch_size: int = 8) -> dict[str, float]:
+        """Exact measures of a model over one pass of the first epoch's examples, by name: `loss`, `accuracy`,
+        `perplexity`, those of further parts with the part's name before them. The model's mode stays as it is."""
+        if self.packed or self.objective.directs:
+            prepare(model)
+        store = self.by_key.store
+        examples = make_held_out(self.objective, store, isolate=self._isolate, packed=self.packed, max_tokens=None)
+        was_training = model.training
+        try:
+            return named_measures(score(model, self.objective, examples, batch_size=batch_size))
+        finally:
+            model.train(was_training)
+
+    # ---- the stream of epochs ----------------------------------------------------------------------------------
+
+    @property
+    def order(self) -> Order:
+        """Which key stands where in the stream; for a `StreamSampler`."""
+        return Order.of(self.by_key, self.seed)
+
+    def num_steps(self, num_epochs: float, examples_per_step: int) -> int:
+        """Optimizer steps for some passes over the texts; the last one runs on into the next pass where it has to."""
+        return max(1, -int(-len(self) * Fraction(num_epochs) // examples_per_step))
+
+    def loader(
+        self,
+        batch_size: int,
+        *,
+        num_steps: int,
+        first_step: int = 0,
+        accumulation: int = 1,
+        num_processes: int = 1,
+        **options: Any,
+    ) -> torch.utils.data.DataLoader[Any]:
+        """The batches of some optimizer steps, of as many epochs as that takes.
+
+        No example is dropped or repeated at the end of an epoch. What step s gets is a function of the seed and s: to
+        resume is to begin with `first_step`.
+
+        Args:
+            batch_size: examples of a micro-batch on one process.
+            num_steps: of the whole training; see `num_steps`.
+            first_step: from 0; where to go on.
+            accumulation: micro-batches in an optimizer step.
+            num_processes: for a loader that `accelerator.prepare` will divide; every process gives the same number.
+            options: of `torch.utils.data.DataLoader`, such as `num_workers`.
+        """
+        examples_per_step = batch_size * accumulation * num_processes
+        sampler = _Stretch(self.order, first_step * examples_per_step, num_steps * examples_per_step)
+        return torch.utils.data.DataLoader(self.by_key, batch_size, sampler=sampler, collate_fn=self.collate, **options)
+
+
+class _ByKey(ExampleDataset):
+    """`ExampleDataset` whose examples the stock `Trainer` leaves whole."""
+
+    def __getitem__(self, key: int) -> Fields:
+        return Example(super().__getitem__(key))  # type: ignore[return-value]
+
+
+class _Stretch(torch.utils.data.Sampler[int]):
+    """The keys at some positions of the stream."""
+
+    # Keys that are worked out at a time.
+    _CHUNK = 1 << 14
+
+    def __init__(self, order: Order, start: int, end: int) -> None:
+        self._order = order
+        self._start = start
+        self._end = end
+
+    def __len__(self) -> int:
+        return max(0, self._end - self._start)
+
+    def __iter__(self) -> Iterator[int]:
+        for start in range(self._start, self._end, self._CHUNK):
+            yield from self._order.keys(start, min(start + self._CHUNK, self._end)).tolist()
+
+
+class _OutputsLoss:
+    """`loss_of_outputs` of an objective, with the names that the `Trainer` calls it by."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+
+    def __call__(
+        self, outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        return loss_of_outputs(self._objective, outputs, labels, num_items_in_batch)
+
+
+def _ledger(objective: Objective, texts: StoredTexts, plan: Plan) -> ExamplesLedger:
+    store = texts.store
+    num_row_tokens = int(objective.row_lengths(plan, 0).sum())
+    counts = store.manifest["tokens"]
+    return ExamplesLedger(
+        num_texts=texts.num_texts,
+        num_empty_texts=texts.num_empty,
+        num_characters=store.manifest["num_characters"],
+        num_tokens=counts["text"],
+        num_joints=counts["joints"],
+        num_unknown=counts["unknown"],
+        num_left_out=_num_left_out(store, plan),
+        num_rows=len(plan),
+        num_row_tokens=num_row_tokens,
+        padding_share=1 - num_row_tokens / (len(plan) * objective.max_length),
+        notes=tuple(objective.plan_notes(plan)),
+    )
+
+
+def _num_left_out(store: TokenStore, plan: Plan) -> int:
+    """Tokens of texts that no piece of a plan covers."""
+    edges = np.zeros(len(store) + 1, dtype=np.int64)
+    np.add.at(edges, plan.pieces[:, 0], 1)
+    np.add.at(edges, plan.pieces[:, 1], -1)
+    covered = np.cumsum(edges[:-1]) > 0
+    return int((~covered & ((store.flags[:] & JOINT) == 0)).sum())
+
+
+def prepare(model: Any) -> Any:
+    """Make a model keep the texts of a packed row apart: its forward takes `segment_ids` and `visibility` from then on.
+    Without them it works as before. Once is enough; again does no harm.
+
+    Args:
+        model: a model of `transformers`, bare, with adapters, wrapped by `accelerate` or compiled; or a
+            `GeneratorAndDiscriminator`.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ModelError: models of its type do not take packed rows.
+    """
+    prepare_for_packs(_unwrapped(model))
+    return model
+
+
+def _unwrapped(model: Any) -> Any:
+    """The model that DDP, FSDP or `torch.compile` have wrapped."""
+    return extract_model_from_parallel(model, keep_torch_compile=False)
+
+
+def examples_for(
+    texts: Texts,
+    tokenizer: PreTrainedTokenizerBase,
+    objective: str = "mlm",
+    max_length: int = 128,
+    *,
+    model: Any = None,
+    packing: bool = True,
+    isolate: Isolate = "group",
+    seed: int = 42,
+    split: SplitName = "train",
+    text_column: str = "text",
+    num_workers: int | None = None,
+    **options: Any,
+) -> Examples:
+    """Examples of an objective for a training loop of one's own.
+
+    Args:
+        texts: a list of strings; rows with a column of texts, such as a `datasets.Dataset`; `Document`s; a corpus or
+            its folder. A string is a corpus's folder. Each string or row is a group of its own.
+        tokenizer: the model's. It must have the special tokens that the objective needs.
+        objective: a name of the table of objectives.
+        max_length: tokens in a row, frames included.
+        model: what is to be trained, with its head; for `rtd` a `GeneratorAndDiscriminator`. It is checked against
+            objective and tokenizer, and prepared for packed rows where its type takes them; other types get one text a
+            row. Default: not known; encoder-decoders need it.
+        packing: several texts in a row, where the objective has it so.
+        isolate: what may not see each other: "document", "group" or "none".
+        seed: of order and masks.
+        split: of a corpus: "train" or "held_out".
+        text_column: of rows.
+        num_workers: processes that encode; default one per CPU, at most 8.
+        options: of the objective, such as `unit="word"`.
+
+    Raises:
+        RecipeError: an unknown objective, or mistakes in its options.
+        ModelError: model, tokenizer and objective do not fit together; the message says why.
+        DataError: there is nothing to train on.
+    """
+    model = None if model is None else _unwrapped(model)
+    made = checked_objective(objective, options, tokenizer, model=model, max_length=max_length, seed=seed)
+    prepared = model is not None and packs(model)
+    packed = packing and made.packs and (model is None or prepared)
+    if prepared:
+        prepare(model)
+    stored = store_texts(texts, tokenizer, split=split, text_column=text_column, num_workers=num_workers)
+    plan = made.plan(stored.store, isolate=isolate, packed=packed)
+    if len(plan) == 0:
+        raise DataError("there is no text that is long enough to train on")
+    return Examples(made, stored, plan, isolate=isolate, packed=packed, prepared=prepared)
+
+
+def checked_objective(
+    name: str,
+    options: Mapping[str, Any],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    model: Any,
+    max_length: int,
+    seed: int,
+) -> Objective:
+    """An objective for a tokenizer and, where it is known, a model; see `examples_for`."""
+    kind = find_objective(name).families[0] if model is None else family(_config(model))
+    if model is not None:
+        _check_model(model, tokenizer, name, options, kind, max_length)
+    return make_objective(
+        name,
+        options,
+        _with_needs(tokenizer, name, options, kind),
+        max_length=max_length,
+        seed=seed,
+        family=kind,
+        decoder_start_id=_start_id(model, kind),
+    )
+
+
+def _config(model: Any) -> Any:
+    if not hasattr(model, "config"):
+        raise ModelError(f"`model` is a {type(model).__name__}; give a model of transformers, with its head")
+    return model.config
+
+
+def _start_id(model: Any, kind: Family) -> int | None:
+    if kind != "encoder-decoder":
+        return None
+    if model is None:
+        raise ModelError("an encoder-decoder's examples begin with the model's start token: give `model=`")
+    return decoder_start_id(model.config)
+
+
+def _check_model(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    name: str,
+    options: Mapping[str, Any],
+    kind: Family,
+    max_length: int,
+) -> None:
+    """Refuse a model that an objective cannot train, before any text is encoded."""
+    config = model.config
+    check_fit(name, kind, config.model_type)
+    check_max_length(config, max_length)
+    wanted, _ = resolve_objective(name, options, kind)
+    if wanted.directs and not packs(model):
+        raise ModelError(
+            f"`{name}` says which tokens see which, and models of type {config.model_type!r} cannot be told; those of "
+            f"these types can: {', '.join(model_types_of(kind))}"
+        )
+    num_embeddings = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > num_embeddings:
+        raise ModelError(
+            f"the tokenizer has {len(tokenizer)} tokens and the model embeddings for {num_embeddings}; call "
+            "`model.resize_token_embeddings(len(tokenizer))`, or use the model's own tokenizer"
+        )
+    if wanted.head == "replaced-token-detection":
+        if not isinstance(model, GeneratorAndDiscriminator):
+            raise ModelError(
+                f"`{name}` trains two models: give `model=GeneratorAndDiscriminator(generator, discriminator)` of "
+                "acclimate.models.generators"
+            )
+    elif model.get_output_embeddings() is None:
+        raise ModelError(
+            f"{type(model).__name__} has no head that says tokens; load the model with one, such as "
+            "AutoModelForMaskedLM, AutoModelForCausalLM or AutoModelForSeq2SeqLM"
+        )
+    elif wanted.head == "pretraining" and "ForPreTraining" not in type(model).__name__:
+        raise ModelError(f"`{name}` needs the head of two parts: load the model by AutoModelForPreTraining")
+
+
+def _with_needs(
+    tokenizer: PreTrainedTokenizerBase, name: str, options: Mapping[str, Any], kind: Family
+) -> PreTrainedTokenizerBase:
+    """The tokenizer, its vocabulary's tokens named for what the objective needs; new tokens are the caller's to add."""
+    objective, settings = resolve_objective(name, options, kind)
+    # Where there is no padding token any other stands in the places that nothing looks at.
+    needs = [need for need in objective.needed(settings) if need != "pad"]
+    extended, new = add_missing_tokens(tokenizer, needs)
+    if new:
+        raise ModelError(
+            f"`{name}` needs tokens that the tokenizer lacks: {', '.join(new[:4])}{' …' if len(new) > 4 else ''}; add "
+            f"them first: `tokenizer, new = acclimate.tokens.add_missing_tokens(tokenizer, {needs})` and "
+            "`model.resize_token_embeddings(len(tokenizer))`"
+        )
+    return extended
