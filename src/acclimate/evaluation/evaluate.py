@@ -306,7 +306,9 @@ def claims(manifest: Mapping[str, Any]) -> tuple[bool, tuple[str, ...]]:
             "falling, so that a part of the difference is the head's: raise `evaluation.head_warmup_steps`"
         )
     if model["unseen_tokens"]:
-        reasons.append(f"{model['unseen_tokens']} tokens were added to the vocabulary, which `before` had never seen")
+        count = model["unseen_tokens"]
+        added = "1 token was" if count == 1 else f"{count} tokens were"
+        reasons.append(f"{added} added to the vocabulary, which `before` had never seen")
     return not reasons, tuple(reasons)
 
 
