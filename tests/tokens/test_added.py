@@ -155,6 +155,52 @@ def test_tokens_get_the_roles_that_are_named() -> None:
         declare_tokens(tokenizer, {"mask_token": "<nowhere>"})
 
 
+def test_the_role_that_a_token_has_is_not_changed_elsewhere() -> None:
+    # A copy is declared; several at once; a token that is special already may have another role as well.
+    tokenizer = word_piece("<|dummy_0|>", "<|dummy_1|>", special=False)
+    declared = declare_tokens(
+        tokenizer, {"mask_token": "<|dummy_0|>", "pad_token": "<|dummy_1|>", "eos_token": "[UNK]"}
+    )
+    assert (declared.mask_token_id, declared.pad_token_id, declared.eos_token_id) == (5, 6, 1)
+    assert tokenizer.mask_token is None and tokenizer.pad_token is None
+    assert {5, 6} <= set(declared.all_special_ids)
+    assert add_missing_tokens(declared, ("mask", "pad", "eos"))[1] == ()
+
+
+def test_blanks_of_glm_are_used_where_both_are_there() -> None:
+    tokenizer = byte_bpe()
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<sop>", "<eop>"]})
+    assert blank_ids(tokenizer) == (257, 258)
+    extended, new = add_missing_tokens(tokenizer, ("blanks",))
+    assert (new, blank_ids(extended)) == ((), (257, 258))
+
+
+def test_one_end_of_a_blank_is_not_enough() -> None:
+    tokenizer = byte_bpe()
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<sop>"]})
+    assert blank_ids(tokenizer) is None
+    extended, new = add_missing_tokens(tokenizer, ("blanks",))
+    assert new == ("<|startofpiece|>", "<|endofpiece|>")
+    assert blank_ids(extended) == (258, 259)
+    assert {257, 258, 259} <= set(extended.all_special_ids)
+
+
+def test_modes_are_special_tokens() -> None:
+    tokenizer = byte_bpe()
+    extended, new = add_missing_tokens(tokenizer, ("modes",))
+    assert (new, mode_ids(extended)) == (("[R]", "[S]", "[X]"), {"R": 257, "S": 258, "X": 259})
+    assert mode_ids(tokenizer) == {}
+    # "[R]" in a text stays text.
+    assert encode_text(extended, "as [R] and [X]") == encode_text(tokenizer, "as [R] and [X]")
+
+
+def test_modes_that_are_words_of_the_vocabulary_become_special() -> None:
+    tokenizer = word_piece("[R]", "[S]", "[X]")
+    assert mode_ids(tokenizer) == {}
+    extended, new = add_missing_tokens(tokenizer, ("modes",))
+    assert (new, mode_ids(extended)) == ((), {"R": 5, "S": 6, "X": 7})
+
+
 def test_a_slow_tokenizer() -> None:
     from transformers import ByT5Tokenizer
 
