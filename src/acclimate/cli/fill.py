@@ -40,7 +40,7 @@ def print_candidates(text: str, filled: list[Any]) -> None:
     print_text(text)
     if filled and not isinstance(filled[0], list) and hasattr(filled[0], "spans"):
         for candidate in filled:
-            print_text(f"  {candidate.score:7.3f}  {candidate.sequence}")
+            print_text(f"  {candidate.score:7.3f}  {_line(candidate.sequence)}")
         print_text()
         return
     per_mask = filled if isinstance(filled[0], list) else [filled]
@@ -48,5 +48,10 @@ def print_candidates(text: str, filled: list[Any]) -> None:
         if len(per_mask) > 1:
             print_text(f"  mask {number}")
         for candidate in candidates:
-            print_text(f"  {candidate.score:.3f}  {candidate.token_str:<16} {candidate.sequence}")
+            print_text(f"  {candidate.score:.3f}  {_line(candidate.token_str):<16} {_line(candidate.sequence)}")
     print_text()
+
+
+def _line(text: str) -> str:
+    """A text in one line."""
+    return text.replace("\n", "↵")
