@@ -113,3 +113,16 @@ def test_a_function_cannot_divide_by_the_counts_of_several_parts(name: str) -> N
     examples = examples_of(name, tiny(name))
     with pytest.raises(ModelError, match="ObjectiveTrainerMixin"):
         _ = examples.compute_loss
+
+
+def test_outputs_without_logits_are_told() -> None:
+    examples = examples_of("mlm", tiny("mlm"))
+    with pytest.raises(ModelError, match="no `logits`: load it with its head"):
+        examples.compute_loss({"last_hidden_state": torch.zeros(1)}, torch.zeros(1, 1, dtype=torch.long))
+
+
+def test_no_target_is_no_loss() -> None:
+    # A mean over nothing would be NaN.
+    examples = examples_of("mlm", tiny("mlm"))
+    labels = torch.full((1, 4), -100)
+    assert examples.compute_loss({"logits": torch.zeros(1, 4, 120)}, labels) == 0

@@ -48,12 +48,13 @@ class Surface:
             The text, and [len(ids)] the first character and the end of each token in it.
         """
         pieces = self._words(ids) if self._kind == "words" else [self._bytes(token) for token in ids]
-        ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
+        lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
+        ends = np.cumsum(lengths)
+        starts = ends - lengths
         # A token may hold a part of a character, and a text begin or end with one: such bytes stand by themselves.
         text = b"".join(pieces).decode("utf-8", "surrogateescape")
         sizes = [len(character.encode("utf-8", "surrogateescape")) for character in text]
         character_of = np.append(np.repeat(np.arange(len(text)), sizes), len(text))
-        starts = np.concatenate([[0], ends[:-1]]).astype(np.int64)
         lasts = np.where(ends > starts, character_of[np.maximum(ends - 1, 0)] + 1, character_of[starts])
         return text, character_of[starts], lasts
 
