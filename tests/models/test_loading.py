@@ -123,6 +123,14 @@ def test_a_decoder_has_no_masked_head(tmp_path: Path) -> None:
         load_model(ModelSettings(name=str(tmp_path)), HEAD, tokenizer(), seed=0)
 
 
+def test_a_new_bart_ends_with_the_end_of_its_tokenizer() -> None:
+    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1}
+    made = tokenizer(77)
+    made.eos_token = "[SEP]"
+    config = model_config(ModelSettings(config={"model_type": "bart", **sizes}), made)
+    assert (config.eos_token_id, config.forced_eos_token_id) == (3, 3)
+
+
 def test_another_padding_than_that_which_positions_count_from_is_refused(tmp_path: Path) -> None:
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
     RobertaForMaskedLM(RobertaConfig(vocab_size=100, pad_token_id=1, **sizes)).save_pretrained(tmp_path)

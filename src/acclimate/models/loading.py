@@ -56,6 +56,9 @@ def model_config(settings: ModelSettings, tokenizer: PreTrainedTokenizerBase | N
         raise ModelError(f"`model.config` makes no model: {error}") from error
     if config.is_encoder_decoder:
         config.decoder_start_token_id = decoder_start_id(config)
+    if getattr(config, "forced_eos_token_id", None) is not None and "forced_eos_token_id" not in settings.config:
+        # BART's default is the id that EOS has in its own vocabulary.
+        config.forced_eos_token_id = config.eos_token_id
     return config
 
 
