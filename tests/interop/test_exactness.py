@@ -13,6 +13,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from transformers import Trainer
+from transformers.modeling_outputs import MaskedLMOutput
 
 from acclimate.errors import ModelError
 from acclimate.interop.trainer import ObjectiveTrainerMixin
@@ -125,4 +126,4 @@ def test_no_target_is_no_loss() -> None:
     # A mean over nothing would be NaN.
     examples = examples_of("mlm", tiny("mlm"))
     labels = torch.full((1, 4), -100)
-    assert examples.compute_loss({"logits": torch.zeros(1, 4, 120)}, labels) == 0
+    assert examples.compute_loss(MaskedLMOutput(logits=torch.zeros(1, 4, 120)), labels) == 0
