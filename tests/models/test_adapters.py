@@ -90,3 +90,35 @@ def test_a_damaged_configuration_is_told(tmp_path: Path) -> None:
 
 def test_the_shorthand() -> None:
     assert validate(AdapterSettings, "lora", "here").r == 16
+
+
+def test_a_head_beneath_an_adapter_can_be_given_few_positions(folder: Path) -> None:
+    # What a loss on few positions needs: a hook on the body hands the head only those rows. Under an adapter the body
+    # is that of the model beneath it. Logits and the adapter's gradients are those of the whole, gathered afterwards.
+    adapted = add_adapter(load(folder).float(), AdapterSettings(r=4), "causal-lm", seed=0)
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    positions = torch.tensor([1, 3])
+
+    def gathered(module: torch.nn.Module, args: object, output: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        output["last_hidden_state"] = output["last_hidden_state"][:, positions]
+        return output
+
+    def gradients(logits: torch.Tensor) -> dict[str, torch.Tensor]:
+        adapted.zero_grad()
+        logits.square().sum().backward()
+        return {name: p.grad.clone() for name, p in adapted.named_parameters() if p.grad is not None}
+
+    whole = adapted(input_ids=IDS).logits[:, positions]
+    expected = gradients(whole)
+    hook = without_adapter(adapted).base_model.register_forward_hook(gathered)
+    few = adapted(input_ids=IDS).logits
+    found = gradients(few)
+    hook.remove()
+    assert few.shape == (1, 2, 100)
+    assert torch.allclose(few, whole, atol=1e-6)
+    assert found.keys() == expected.keys() and expected
+    top = float(max(gradient.abs().max() for gradient in expected.values()))
+    differences = {name: float((found[name] - expected[name]).abs().max()) / top for name in expected}
+    assert max(differences.values()) < 1e-5, differences
