@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,10 @@ def ours(name: str) -> Step:
     examples = examples_of(name, model)
     dataset = ExampleDataset(examples.objective, examples.by_key.store, examples.by_key.plan)
     kept = Gradients()
-    args = arguments(Path("unused"), remove_unused_columns=False)
-    trainer = ObjectiveTrainer(model, args, dataset, tokenizer_of(CASES[name]), callbacks=[kept])
-    return trainer.train().training_loss, kept.first
+    with tempfile.TemporaryDirectory() as folder:
+        args = arguments(Path(folder), remove_unused_columns=False)
+        trainer = ObjectiveTrainer(model, args, dataset, tokenizer_of(CASES[name]), callbacks=[kept])
+        return trainer.train().training_loss, kept.first
 
 
 def by_mixin(name: str, accumulation: int, folder: Path) -> Step:
