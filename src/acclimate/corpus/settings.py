@@ -29,12 +29,14 @@ class PairSettings(Section):
             `is_next`, `consecutive` against `random`, `not_next`, or numbers or truth values.
         one_means: what a label of 1 (of 0 and 1, or of 1 and 2) or true means. Must be given where labels are such,
             since data sets differ in it.
+        labelled: false for pairs without a label, such as a prompt and its completion; they count as consecutive.
     """
 
     first: str = "sentence_a"
     second: str = "sentence_b"
     label: str = "label"
     one_means: Literal["random", "consecutive"] | None = None
+    labelled: bool = True
 
     @model_validator(mode="after")
     def _differ(self) -> Self:

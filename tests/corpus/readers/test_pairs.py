@@ -232,3 +232,10 @@ def test_rows_of_a_data_set(build: Build, tmp_path: Path) -> None:
         "A\nB": False,
         "C\nD": True,
     }
+
+
+def test_a_prompt_and_its_completion_have_no_label(read: Read) -> None:
+    settings = {"pair": {"first": "prompt", "second": "completion", "labelled": False}}
+    (piece,) = read("a.csv", "prompt,completion\nSay hello.,Hello!\n", **settings)
+    assert piece.text == "Say hello.\nHello!"
+    assert piece.metadata == {"pair": {"second": 11, "is_random": False}}

@@ -60,9 +60,10 @@ class PairReader:
         self._seen: dict[str, tuple[_Label, str]] = {}
 
     @property
-    def fields(self) -> tuple[str, str, str]:
-        """The fields that a record must have."""
-        return self._settings.first, self._settings.second, self._settings.label
+    def fields(self) -> tuple[str, ...]:
+        """The fields that a record must have: of the two texts, and of the label where there is one."""
+        texts = self._settings.first, self._settings.second
+        return (*texts, self._settings.label) if self._settings.labelled else texts
 
     def read(self, record: Mapping[str, Any], anchor: str) -> Piece:
         """The piece of one record, clean already; dropped with a reason where it is no pair.
@@ -88,13 +89,17 @@ class PairReader:
                 piece.dropped = "pair_text"
                 piece.detail = f"no text in {name}" if text is None or isinstance(text, str) else f"{name} is no text"
                 return piece
-        label = _read_label(record.get(self._settings.label))
-        if label is None:
-            piece.dropped = "pair_label"
-            piece.detail = f"{self._settings.label} is {_shown(record.get(self._settings.label))}, which is no label"
-            return piece
-        self._check_convention(label, anchor)
-        piece.metadata = {PAIR: Pair(len(first.text) + len(SEPARATOR), self._is_random(label, anchor)).as_dict()}
+        is_random = False
+        if self._settings.labelled:
+            label = _read_label(record.get(self._settings.label))
+            if label is None:
+                written = _shown(record.get(self._settings.label))
+                piece.dropped = "pair_label"
+                piece.detail = f"{self._settings.label} is {written}, which is no label"
+                return piece
+            self._check_convention(label, anchor)
+            is_random = self._is_random(label, anchor)
+        piece.metadata = {PAIR: Pair(len(first.text) + len(SEPARATOR), is_random).as_dict()}
         return piece
 
     def _check_convention(self, label: _Label, anchor: str) -> None:
