@@ -3,7 +3,6 @@ can be, saved and read again with plain `transformers`."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +46,6 @@ QUICK = [(name, model_type) for name, model_type in CASES if model_type in _FEWE
 _SENTINELS = 10
 
 
-@functools.cache
 def matrix_tokenizer(kind: Family) -> PreTrainedTokenizerFast:
     """The ids that `tests.models.tiny` has for special tokens, words `w5` and up to `w109`, and sentinels; framed as
     tokenizers of a family of models frame."""
