@@ -20,6 +20,7 @@ from acclimate.models.families import PACKING, load_config, position_limit
 from acclimate.models.generators import GeneratorAndDiscriminator, generator_beside, new_generator
 from acclimate.models.heads import auto_class_of, head_arguments
 from acclimate.models.settings import ModelSettings
+from acclimate.models.sparse_head import predict_at_positions
 
 
 @dataclass(frozen=True)
@@ -102,9 +103,12 @@ def load_model(
     for config in (loaded.model.config, getattr(loaded.model, "generation_config", None)):
         if config is not None and config.pad_token_id is None:
             config.pad_token_id = tokenizer.pad_token_id
-    if head == "replaced-token-detection":
+    if head != "replaced-token-detection":
+        predict_at_positions(loaded.model)
+    else:
         wanted = (head_options or {}).get("generator")
-        return _with_generator(loaded, settings, wanted, tokenizer, new_tokens)
+        loaded = _with_generator(loaded, settings, wanted, tokenizer, new_tokens)
+        predict_at_positions(loaded.model.generator)
     return loaded
 
 
@@ -177,6 +181,12 @@ def _with_generator(
     )
     # The generator's token embeddings are the discriminator's.
     return LoadedModel(both, tuple(key for key in new if key in parameters), loaded.from_scratch)
+
+
+def prepare_head(model: Any, *, sparse: bool) -> None:
+    """Say whether a model's head, or a generator's, may be asked for a few positions only (it may by default)."""
+    part = model.generator if isinstance(model, GeneratorAndDiscriminator) else model
+    part.takes_head_positions = sparse
 
 
 def prepare_for_packs(model: Any) -> None:

@@ -31,7 +31,7 @@ from acclimate.objectives.base import (
     Part,
     TargetScores,
     model_inputs,
-    token_scores,
+    predict_tokens,
 )
 from acclimate.objectives.rows import NO_PLACE, Row, read_row
 from acclimate.objectives.vocabulary import Vocabulary
@@ -67,6 +67,7 @@ class CausalLanguageModeling(Objective):
     head = "causal-lm"
     needs = ("pad", "eos")
     parts = (Part("clm", bits_per_byte=True),)
+    shift = 1
 
     def __init__(self, settings: Section, vocabulary: Vocabulary, *, max_length: int, seed: int) -> None:
         super().__init__(settings, vocabulary, max_length=max_length, seed=seed)
@@ -109,7 +110,7 @@ class CausalLanguageModeling(Objective):
         }
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        return (token_scores(model(**model_inputs(batch)).logits, batch, shift=1),)
+        return (predict_tokens(model, model_inputs(batch), batch, shift=self.shift)[0],)
 
 
 def ended_spans(store: TokenStore, isolate: Isolate) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

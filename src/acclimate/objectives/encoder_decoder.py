@@ -17,7 +17,7 @@ from acclimate.objectives.base import (
     Fields,
     Objective,
     TargetScores,
-    token_scores,
+    predict_tokens,
 )
 
 
@@ -39,8 +39,8 @@ class EncoderDecoderObjective(Objective):
         }
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        logits_BLV = model(**encoder_decoder_inputs(batch)).logits
-        return (token_scores(logits_BLV, batch, segments="decoder_segment_ids"),)
+        inputs = encoder_decoder_inputs(batch)
+        return (predict_tokens(model, inputs, batch, segments="decoder_segment_ids")[0],)
 
 
 def encoder_decoder_inputs(batch: Batch) -> Batch:

@@ -31,7 +31,7 @@ from acclimate.objectives.base import (
     Part,
     TargetScores,
     model_inputs,
-    token_scores,
+    predict_tokens,
 )
 from acclimate.objectives.rows import NO_PLACE, Row
 from acclimate.objectives.vocabulary import Vocabulary
@@ -138,7 +138,7 @@ class MaskedLanguageModeling(Objective):
         }
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        return (token_scores(model(**model_inputs(batch)).logits, batch),)
+        return (predict_tokens(model, model_inputs(batch), batch, shift=self.shift)[0],)
 
 
 def labels_at(chosen: NDArray[np.int64], row: Row) -> Fields:
