@@ -16,6 +16,7 @@ from acclimate.errors import ModelError
 from acclimate.hub import local_files_only, reaching_hub
 from acclimate.models.adapters import adapted_base
 from acclimate.models.attention import can_pack, separate_segments
+from acclimate.models.dropout import dropout_changes
 from acclimate.models.families import PACKING, load_config, position_limit
 from acclimate.models.generators import GeneratorAndDiscriminator, generator_beside, new_generator
 from acclimate.models.heads import auto_class_of, head_arguments
@@ -118,6 +119,24 @@ def _load(settings: ModelSettings, head: str, tokenizer: PreTrainedTokenizerBase
     auto_class = auto_class_of(head, config)
     auto = getattr(transformers, auto_class)
     arguments = head_arguments(head, config)
+    dropout = {} if settings.dropout is None else dropout_changes(config, settings.dropout)
+    own_dropout = {name: getattr(config, name) for name in dropout}
+    loaded = _load_with(settings, auto, auto_class, config, {**arguments, **dropout}, keep_dtype)
+    # The layers have it; what is saved keeps its own, for those who train it further.
+    for name, value in own_dropout.items():
+        setattr(loaded.model.config, name, value)
+    return loaded
+
+
+def _load_with(
+    settings: ModelSettings,
+    auto: Any,
+    auto_class: str,
+    config: PreTrainedConfig,
+    arguments: Mapping[str, Any],
+    keep_dtype: bool,
+) -> LoadedModel:
+    """Load or make a model whose configuration has some values changed."""
     if settings.name is None:
         for key, value in arguments.items():
             setattr(config, key, value)
@@ -167,11 +186,13 @@ def _with_generator(
     """The discriminator with its generator; the names of parameters say which of the two they are of."""
     name = wanted if isinstance(wanted, str) else generator_beside(settings.name) if wanted is None else None
     if name is None:
-        model = new_generator(loaded.model, wanted if isinstance(wanted, Mapping) else {})
+        dropout = {} if settings.dropout is None else dropout_changes(loaded.model.config, settings.dropout)
+        model = new_generator(loaded.model, {**dropout, **(wanted if isinstance(wanted, Mapping) else {})})
         generator = LoadedModel(model, tuple(key for key, _ in model.named_parameters()), True)
     else:
         revision = None if wanted is not None else settings.revision
-        generator = _load(ModelSettings(name=name, revision=revision), "masked-lm", tokenizer, keep_dtype=False)
+        named = ModelSettings(name=name, revision=revision, dropout=settings.dropout)
+        generator = _load(named, "masked-lm", tokenizer, keep_dtype=False)
         _start_at_mean(generator.model, tokenizer, new_tokens)
     both = GeneratorAndDiscriminator(generator.model, loaded.model)
     parameters = dict(both.named_parameters())

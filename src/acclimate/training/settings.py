@@ -18,6 +18,7 @@ import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
+from acclimate.hardware import has_fast_bf16
 from acclimate.recipe import describe, unknown_key
 
 _AT_THE_TOP = "it stands at the top of the recipe: `{0}: …`, not under `training:`"
@@ -95,8 +96,11 @@ AT_LEAST: Mapping[str, int] = {
 # Fields that may not be zero: it would mean "none", and be taken for "not given".
 NOT_ZERO = ("num_train_epochs", "max_steps")
 
-# Where our defaults differ from those of `transformers`.
-DEFAULTS: Mapping[str, Any] = {"logging_steps": 50}
+# Where our defaults differ from those of `transformers`. A loss that is no number is shown as such; to look for it in
+# every step would have an accelerator wait.
+DEFAULTS: Mapping[str, Any] = {"logging_steps": 50, "logging_nan_inf_filter": False}
+# What says in which precision is computed; where none of it is given, bf16 is used where it is fast.
+_PRECISION = ("bf16", "fp16")
 
 
 @cache
@@ -167,11 +171,14 @@ def training_arguments(values: Mapping[str, Any], output_dir: Path, *, seed: int
 
 def _build(values: Mapping[str, Any], output_dir: Path, *, seed: int, report_to: Any) -> TrainingArguments:
     coerced = {name: _adapter(name).validate_python(value) for name, value in values.items()}
+    on_cpu = coerced.get("use_cpu", not torch.accelerator.is_available())
+    precision = {} if any(name in coerced for name in _PRECISION) else {"bf16": has_fast_bf16(on_cpu=on_cpu)}
     return TrainingArguments(
         **{
             **DEFAULTS,
+            **precision,
             # Else the Trainer takes `bf16: true` on a machine without accelerator for a mistake.
-            "use_cpu": not torch.accelerator.is_available(),
+            "use_cpu": on_cpu,
             "dataloader_pin_memory": torch.cuda.is_available(),
             **coerced,
             "output_dir": str(output_dir),
