@@ -84,9 +84,10 @@ def test_long_rows_and_evaluation_use_sdpa(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(used) == 4
 
 
-def test_dropout_of_the_products_is_drawn() -> None:
+@pytest.mark.parametrize("byte_dropout", [True, False])
+def test_dropout_of_the_products_is_drawn(byte_dropout: bool) -> None:
     model = tiny("bert", **{**STILL, "attention_probs_dropout_prob": 0.5}).train()
-    use_kernel(model, "products")
+    use_kernel(model, "products", byte_dropout=byte_dropout)
     torch.manual_seed(1)
     first = model(input_ids=IDS).logits
     again = model(input_ids=IDS).logits

@@ -12,7 +12,7 @@ import torch
 from acclimate.errors import RecipeError
 from acclimate.models.attention import separate_segments
 from acclimate.models.dropout import ByteDropout
-from acclimate.models.kernels import PRODUCTS
+from acclimate.models.kernels import PRODUCTS_BYTES
 from acclimate.models.sparse_head import predict_at_positions
 from acclimate.objectives.base import takes_head_positions
 from acclimate.recipe import validate
@@ -32,14 +32,14 @@ def bert(**changes: Any) -> Any:
 
 
 def arguments(device: str = "cpu", **values: Any) -> Any:
-    found = {"bf16": False, "fp16": False, "torch_compile": False, **values}
+    found = {"bf16": False, "fp16": False, **values}
     return SimpleNamespace(device=torch.device(device), **found)
 
 
 def test_the_defaults_of_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "keep_memory", lambda: True)
     model = bert()
-    chosen = set_up(model, ComputeSettings(), arguments())
+    chosen = set_up(model, ComputeSettings(), arguments(), {})
     assert chosen == {
         "precision": "fp32",
         "attention": "products",
@@ -50,14 +50,14 @@ def test_the_defaults_of_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
         "threads": torch.get_num_threads(),
     }
     assert takes_head_positions(model)
-    assert model.config._attn_implementation == PRODUCTS
+    assert model.config._attn_implementation == PRODUCTS_BYTES
     assert any(isinstance(module, ByteDropout) for module in model.modules())
 
 
 def test_all_of_it_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute, "keep_memory", lambda: pytest.fail("memory was to be left alone"))
     model = bert()
-    chosen = set_up(model, OFF, arguments())
+    chosen = set_up(model, OFF, arguments(), {})
     assert (chosen["attention"], chosen["sparse_head"], chosen["keep_memory"]) == ("sdpa", False, False)
     assert not takes_head_positions(model)
     assert not any(isinstance(module, ByteDropout) for module in model.modules())
@@ -72,7 +72,7 @@ def test_all_of_it_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_kernel_of_a_gpu(values: dict[str, bool], dropout: float | None, kernel: str) -> None:
-    chosen = set_up(bert(), ComputeSettings(), arguments("cuda", **values), dropout=dropout)
+    chosen = set_up(bert(), ComputeSettings(), arguments("cuda", **values), {}, dropout=dropout)
     assert chosen["attention"] == kernel
     assert not chosen["byte_dropout"] and not chosen["keep_memory"]
 
@@ -80,7 +80,7 @@ def test_the_kernel_of_a_gpu(values: dict[str, bool], dropout: float | None, ker
 def test_a_model_with_its_own_attention_keeps_it() -> None:
     model = tiny_model("deberta-v2", "AutoModelForMaskedLM")
     predict_at_positions(model)
-    assert set_up(model, OFF, arguments())["attention"] is None
+    assert set_up(model, OFF, arguments(), {})["attention"] is None
 
 
 def test_mistakes_are_told() -> None:

@@ -34,7 +34,7 @@ from acclimate.training.checkpoints import (
     find_checkpoints,
     newest_whole_checkpoint,
 )
-from acclimate.training.compute import set_up
+from acclimate.training.compute import length_multiple, set_up
 from acclimate.training.run_folder import CARD, claim_run_folder, environment, now
 from acclimate.training.settings import training_arguments
 from acclimate.training.stream import ExampleDataset, ReplayDataset
@@ -244,6 +244,7 @@ class _Pretraining:
                 held_out=prepared.train if evaluates else None,
                 evaluate_held_out=self._scorer(prepared) if evaluates else None,
                 callbacks=[MetricsFile(run.path / "metrics.jsonl"), stop],
+                length_multiple=length_multiple(recipe.training, recipe.max_length, packed=prepared.start.packed),
             )
             trainer.add_callback(ProgressTeller(self.listener, "training", lambda: trainer.tokens_seen))
             found = self._checkpoint()
@@ -258,7 +259,8 @@ class _Pretraining:
             run.update(status="finished", finished=now(), summary=summary, device=str(args.device))
 
     def _set_up(self, model: Any, args: TrainingArguments) -> None:
-        chosen = set_up(model, self.recipe.compute, args, dropout=self.recipe.model.dropout)
+        recipe = self.recipe
+        chosen = set_up(model, recipe.compute, args, recipe.training, dropout=recipe.model.dropout)
         before = self.folder.manifest.get("compute")
         if before is not None and before["precision"] != chosen["precision"]:
             self.listener.message(

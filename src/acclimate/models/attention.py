@@ -70,6 +70,8 @@ class _Current:
 
     layout: _Layout | None = None
     in_decoder: bool = False
+    # Where each text of the layout begins, as kernels for sequences of unequal lengths want it (`kernels.py`).
+    bounds: torch.Tensor | None = None
 
 
 current = _Current()
@@ -226,12 +228,12 @@ def _take_segments(model: PreTrainedModel) -> None:
                 kwargs["decoder_input_ids"] = _shifted_labels(self, kwargs["labels"], layout.decoder)
         if position_ids is not None and "position_ids" in accepts:
             kwargs["position_ids"] = position_ids + position_offset(self.config)
-        found = current.layout, current.in_decoder
-        current.layout, current.in_decoder = layout, False
+        found = current.layout, current.in_decoder, current.bounds
+        current.layout, current.in_decoder, current.bounds = layout, False, None
         try:
             return inner(self, *args, **kwargs)
         finally:
-            current.layout, current.in_decoder = found
+            current.layout, current.in_decoder, current.bounds = found
 
     model.forward = MethodType(forward, model)
 

@@ -36,9 +36,12 @@ def byte_dropout(values: torch.Tensor, p: float) -> torch.Tensor:
     """Values on the CPU with a share `p` of them set to zero, and the others scaled so that the mean stays.
 
     A function of torch's generator, as all dropout. `p` is rounded to a multiple of 1/256, but never to none or all.
+    Compiled layers draw theirs as the compiler has it.
     """
     if p <= 0:
         return values
+    if torch.compiler.is_compiling():
+        return torch.nn.functional.dropout(values, p)
     threshold = min(max(round(p * _LEVELS), 1), _LEVELS - 1)
     dropped: torch.Tensor = _ByteDropout.apply(values, threshold)  # type: ignore[no-untyped-call]
     return dropped

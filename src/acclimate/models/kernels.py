@@ -11,6 +11,7 @@ encoder-decoders, fp32 in evaluation) gets the mask of `attention.py` and `scale
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, Literal
@@ -25,7 +26,7 @@ from acclimate.models.attention import SDPA, current, with_layout
 from acclimate.models.dropout import byte_dropout
 
 Kernel = Literal["sdpa", "products", "varlen"]
-PRODUCTS, VARLEN = "acclimate_products", "acclimate_varlen"
+PRODUCTS, PRODUCTS_BYTES, VARLEN = "acclimate_products", "acclimate_products_bytes", "acclimate_varlen"
 _NAMES: dict[Kernel, str] = {"sdpa": SDPA, "products": PRODUCTS, "varlen": VARLEN}
 
 # Tokens in a row up to which the matrix of all pairs is cheaper than a kernel that never holds it.
@@ -42,6 +43,7 @@ def product_attention(
     scaling: float | None = None,
     is_causal: bool | None = None,
     position_bias: torch.Tensor | None = None,
+    drop: Callable[[torch.Tensor, float], torch.Tensor] = torch.nn.functional.dropout,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attention by two batched products and a softmax.
@@ -66,7 +68,7 @@ def product_attention(
         attention_mask = torch.ones(length, key_length, dtype=torch.bool, device=query.device).tril()
     if attention_mask is not None:
         scores = scores.add_(_additive(attention_mask, scores.dtype))
-    shares = byte_dropout(torch.softmax(scores, dim=-1), dropout)
+    shares = drop(torch.softmax(scores, dim=-1), dropout)
     values = value.reshape(-1, key_length, value.shape[-1])
     mixed = torch.bmm(shares.to(value.dtype).view(-1, length, key_length), values)
     return mixed.view(batch, heads, length, -1).transpose(1, 2).contiguous(), None
@@ -104,6 +106,9 @@ _PLAIN_RULES = (causal_mask_function, bidirectional_mask_function)
 def _varlen_mask(*, mask_function: Callable[..., Any], device: torch.device, **kwargs: Any) -> torch.Tensor | None:
     """No mask where the kernel keeps texts apart by itself; else that of `scaled_dot_product_attention`."""
     if mask_function in _PLAIN_RULES and _keeps_apart(device):
+        assert current.layout is not None
+        # Once a forward, and outside of what is compiled: how many texts there are must be asked of the device.
+        current.bounds = _bounds(current.layout.segment_ids)
         return None
     mask: torch.Tensor | None = with_layout(sdpa_mask)(mask_function=mask_function, device=device, **kwargs)
     return mask
@@ -132,7 +137,6 @@ def varlen_attention(
     """Attention of packed rows by torch's kernel for sequences of unequal lengths; no dropout."""
     if attention_mask is not None or not _keeps_apart(query.device):
         return _sdpa(module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs)
-    assert current.layout is not None
     if dropout:
         raise ModelError(
             "`compute.attention: varlen` has no dropout; set `model.dropout: 0`, or use `compute.attention: sdpa`"
@@ -145,9 +149,9 @@ def varlen_attention(
         tensor.transpose(1, 2).reshape(batch * length, heads, -1).to(dtype) for tensor in (query, key, value)
     )
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
-    bounds = _bounds(current.layout.segment_ids)
+    assert current.bounds is not None, "the mask function has run"
     scaling = width**-0.5 if scaling is None else scaling
-    mixed = _kernel(query, key, value, bounds, length, causal=causal, scaling=scaling)
+    mixed = _kernel(query, key, value, current.bounds, length, causal=causal, scaling=scaling)
     return mixed.view(batch, length, heads, -1), None
 
 
@@ -187,29 +191,33 @@ def _kernel(
     return mixed
 
 
-AttentionMaskInterface.register(PRODUCTS, with_layout(sdpa_mask))
+for _name in (PRODUCTS, PRODUCTS_BYTES):
+    AttentionMaskInterface.register(_name, with_layout(sdpa_mask))
 AttentionMaskInterface.register(VARLEN, _varlen_mask)
 AttentionInterface.register(PRODUCTS, product_attention)
+AttentionInterface.register(PRODUCTS_BYTES, functools.partial(product_attention, drop=byte_dropout))
 AttentionInterface.register(VARLEN, varlen_attention)
 
 
 # ---- choosing --------------------------------------------------------------------------------------------------------
 
 
-def use_kernel(model: torch.nn.Module, kernel: Kernel) -> bool:
+def use_kernel(model: torch.nn.Module, kernel: Kernel, *, byte_dropout: bool = False) -> bool:
     """Let a model that attends by `scaled_dot_product_attention` attend by a kernel; False where none of it does.
 
     Args:
         model: prepared for packed rows or not.
+        byte_dropout: draw the dropout of `products` by bytes, on a CPU.
     """
-    mine = {"sdpa", *_NAMES.values()}
+    name = PRODUCTS_BYTES if kernel == "products" and byte_dropout else _NAMES[kernel]
+    mine = {"sdpa", PRODUCTS_BYTES, *_NAMES.values()}
     found = [
         module.config
         for module in model.modules()
         if isinstance(module, PreTrainedModel) and module.config._attn_implementation in mine
     ]
     for config in found:
-        config._attn_implementation = _NAMES[kernel]
+        config._attn_implementation = name
     return bool(found)
 
 

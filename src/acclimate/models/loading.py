@@ -14,7 +14,7 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrain
 from acclimate.artifacts import file_digest
 from acclimate.errors import ModelError
 from acclimate.hub import local_files_only, reaching_hub
-from acclimate.models.adapters import adapted_base
+from acclimate.models.adapters import adapted_base, without_adapter
 from acclimate.models.attention import can_pack, separate_segments
 from acclimate.models.dropout import dropout_changes
 from acclimate.models.families import PACKING, load_config, position_limit
@@ -206,7 +206,8 @@ def _with_generator(
 
 def prepare_head(model: Any, *, sparse: bool) -> None:
     """Say whether a model's head, or a generator's, may be asked for a few positions only (it may by default)."""
-    part = model.generator if isinstance(model, GeneratorAndDiscriminator) else model
+    part = model.generator if isinstance(model, GeneratorAndDiscriminator) else without_adapter(model)
+    predict_at_positions(part)
     part.takes_head_positions = sparse
 
 

@@ -208,10 +208,16 @@ class Objective(ABC):
     def padding(self) -> Mapping[str, int]:
         """The fields of a batch, and what fills each up."""
 
-    def collate(self, examples: Sequence[Fields]) -> Batch:
+    def collate(self, examples: Sequence[Fields], *, multiple: int = 1) -> Batch:
         """Put examples into one batch, padded to the longest: {field: [B, L]}; and `head_positions` [N], where in the
-        rows laid end to end the logits of the first part's targets stand."""
-        batch = {name: pad([example[name] for example in examples], fill) for name, fill in self.padding().items()}
+        rows laid end to end the logits of the first part's targets stand.
+
+        Args:
+            multiple: rows are padded to a multiple of it.
+        """
+        batch = {
+            name: pad([example[name] for example in examples], fill, multiple) for name, fill in self.padding().items()
+        }
         is_target = batch[self.parts[0].labels].ne(IGNORE)
         return {**batch, HEAD_POSITIONS: is_target.flatten().nonzero()[:, 0] - self.shift}
 
@@ -235,10 +241,11 @@ class Objective(ABC):
         return {}
 
 
-def pad(arrays: Sequence[NDArray[Any]], fill: int) -> torch.Tensor:
-    """Arrays of unequal length as one tensor, [B, L] int64, L at least 1: no model takes a row of nothing, such as the
-    targets of a text of one token."""
-    padded = np.full((len(arrays), max(1, *map(len, arrays))), fill, dtype=np.int64)
+def pad(arrays: Sequence[NDArray[Any]], fill: int, multiple: int = 1) -> torch.Tensor:
+    """Arrays of unequal length as one tensor, [B, L] int64, L a multiple of `multiple` and at least 1: no model takes a
+    row of nothing, such as the targets of a text of one token."""
+    length = -(-max(1, *map(len, arrays)) // multiple) * multiple
+    padded = np.full((len(arrays), length), fill, dtype=np.int64)
     for index, array in enumerate(arrays):
         padded[index, : len(array)] = array
     return torch.from_numpy(padded)

@@ -3,16 +3,20 @@ by rounding only."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from transformers import TrainingArguments
 
+from acclimate.errors import ModelError
 from acclimate.hardware import keep_memory
+from acclimate.models.compiling import LENGTH_MULTIPLE, compile_layers
 from acclimate.models.dropout import use_byte_dropout
 from acclimate.models.kernels import Kernel, has_attention_dropout, use_kernel
 from acclimate.models.loading import prepare_head
 from acclimate.recipe import Section
+from acclimate.training.settings import COMPILE
 
 
 class ComputeSettings(Section):
@@ -34,13 +38,19 @@ class ComputeSettings(Section):
 
 
 def set_up(
-    model: Any, settings: ComputeSettings, args: TrainingArguments, *, dropout: float | None = None
+    model: Any,
+    settings: ComputeSettings,
+    args: TrainingArguments,
+    training: Mapping[str, Any],
+    *,
+    dropout: float | None = None,
 ) -> dict[str, Any]:
     """Make a model compute as the settings say.
 
     Args:
         model: bare, with an adapter, or generator and discriminator; prepared for packed rows where it has them.
         args: whose device and precision count.
+        training: the recipe's `training:` section, of which `torch_compile` is carried out here.
         dropout: that the model was loaded with, where it is not its configuration's.
 
     Returns:
@@ -50,19 +60,38 @@ def set_up(
     device = args.device.type
     prepare_head(model, sparse=settings.sparse_head)
     kernel = _kernel(model, settings, args, dropout)
-    used = use_kernel(model, kernel)
     on_cpu = device == "cpu"
-    if on_cpu and settings.byte_dropout:
+    by_bytes = on_cpu and settings.byte_dropout
+    used = use_kernel(model, kernel, byte_dropout=by_bytes)
+    if by_bytes:
         use_byte_dropout(model)
+    compiles = wants_compile(training)
+    if compiles:
+        backend, mode = training.get("torch_compile_backend"), training.get("torch_compile_mode")
+        if not compile_layers(model, backend=backend, mode=mode):
+            raise ModelError("`training.torch_compile`: the layers of this model are not told apart; leave it out")
     return {
         "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "fp32",
         "attention": kernel if used else None,
         "sparse_head": settings.sparse_head,
-        "byte_dropout": on_cpu and settings.byte_dropout,
+        "byte_dropout": by_bytes,
         "keep_memory": on_cpu and settings.keep_memory and keep_memory(),
-        "torch_compile": bool(args.torch_compile),
+        "torch_compile": compiles,
         "threads": torch.get_num_threads(),
     }
+
+
+def wants_compile(training: Mapping[str, Any]) -> bool:
+    """Whether a `training:` section asks for compiled layers."""
+    return any(training.get(name) for name in COMPILE)
+
+
+def length_multiple(training: Mapping[str, Any], max_length: int, *, packed: bool) -> int:
+    """What rows of a batch are padded to a multiple of: so that compiled layers meet few shapes, nearly full rows are
+    filled up."""
+    if not (packed and wants_compile(training)):
+        return 1
+    return LENGTH_MULTIPLE if max_length % LENGTH_MULTIPLE == 0 else max_length
 
 
 def _kernel(model: Any, settings: ComputeSettings, args: TrainingArguments, dropout: float | None) -> Kernel:

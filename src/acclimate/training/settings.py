@@ -99,6 +99,8 @@ NOT_ZERO = ("num_train_epochs", "max_steps")
 # Where our defaults differ from those of `transformers`. A loss that is no number is shown as such; to look for it in
 # every step would have an accelerator wait.
 DEFAULTS: Mapping[str, Any] = {"logging_steps": 50, "logging_nan_inf_filter": False}
+# What says how layers are compiled; `compute.py` does it, since the Trainer would compile the model as a whole.
+COMPILE = ("torch_compile", "torch_compile_backend", "torch_compile_mode")
 # What says in which precision is computed; where none of it is given, bf16 is used where it is fast.
 _PRECISION = ("bf16", "fp16")
 
@@ -180,7 +182,7 @@ def _build(values: Mapping[str, Any], output_dir: Path, *, seed: int, report_to:
             # Else the Trainer takes `bf16: true` on a machine without accelerator for a mistake.
             "use_cpu": on_cpu,
             "dataloader_pin_memory": torch.cuda.is_available(),
-            **coerced,
+            **{name: value for name, value in coerced.items() if name not in COMPILE},
             "output_dir": str(output_dir),
             "seed": seed,
             "report_to": report_to,

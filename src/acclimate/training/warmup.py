@@ -100,7 +100,7 @@ def warm_up_head(
                 "save_strategy": "no",
             }
             args = training_arguments(values, Path(folder), seed=seed, report_to="none")
-            set_up(model, compute, args)
+            set_up(model, compute, args, {})
             trainer = ObjectiveTrainer(model, args, dataset, tokenizer, callbacks=[plateau, stop])
             trainer.add_callback(ProgressTeller(listener, "warming up the new head", lambda: trainer.tokens_seen))
             trainer.train()
