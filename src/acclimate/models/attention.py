@@ -185,7 +185,7 @@ def separate_segments(model: Any) -> None:
     base = _base(model)
     if not can_pack(model):
         raise ModelError(f"packed rows were not tried with model type {base.config.model_type!r}")
-    if hasattr(base, "_separates_segments"):
+    if hasattr(base, "takes_segments"):
         return
     packing = PACKING[base.config.model_type]
     for module in base.modules():
@@ -194,7 +194,7 @@ def separate_segments(model: Any) -> None:
             module.config._attn_implementation = EAGER if eager else SDPA
     _add_hooks(base, packing)
     _take_segments(base)
-    base._separates_segments = True
+    base.takes_segments = True
 
 
 def _take_segments(model: PreTrainedModel) -> None:

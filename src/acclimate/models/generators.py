@@ -79,6 +79,11 @@ class GeneratorAndDiscriminator(torch.nn.Module):
         return bool(getattr(self.generator, "takes_head_positions", False))
 
     @property
+    def takes_segments(self) -> bool:
+        """Whether both keep the texts of packed rows apart (`attention.py`)."""
+        return all(getattr(model, "takes_segments", False) for model in (self.generator, self.discriminator))
+
+    @property
     def config(self) -> PreTrainedConfig:
         """The discriminator's."""
         return self.discriminator.config

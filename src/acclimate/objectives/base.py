@@ -278,10 +278,21 @@ def predict_tokens(
 
 
 def takes_head_positions(model: Any) -> bool:
-    """Whether a model, or the one that a wrapper for several processes holds, runs its head where it is asked to."""
-    while not hasattr(model, "takes_head_positions") and hasattr(model, "module"):
+    """Whether a model runs its head where it is asked to (`acclimate.models.sparse_head`)."""
+    return _says(model, "takes_head_positions")
+
+
+def _says(model: Any, name: str) -> bool:
+    """What a model, or the one that a wrapper for several processes holds, says of itself; false if nothing."""
+    while not hasattr(model, name) and hasattr(model, "module"):
         model = model.module
-    return bool(getattr(model, "takes_head_positions", False))
+    return bool(getattr(model, name, False))
+
+
+def is_packed(batch: Batch, model: Any = None) -> bool:
+    """Whether a batch goes to a model by its segments: always where the model takes them, so that they need not be
+    looked at, which an accelerator would wait for; else where any row has a second text."""
+    return _says(model, "takes_segments") or bool((batch["segment_ids"] > 0).any())
 
 
 def token_scores(
@@ -331,14 +342,14 @@ def _scores_at(
     )
 
 
-def model_inputs(batch: Batch, *names: str) -> Batch:
-    """The fields of a batch that the model's forward takes.
+def model_inputs(batch: Batch, *names: str, model: Any = None) -> Batch:
+    """The fields of a batch that the model's forward takes, `names` among them where the batch has them.
 
     Packed rows carry `segment_ids` and `position_ids`; rows of one text are told apart from padding by an
     `attention_mask`, which every architecture understands.
     """
     inputs = {name: batch[name] for name in ("input_ids", "visibility", *names) if name in batch}
     segments = batch["segment_ids"]
-    if "visibility" in inputs or bool((segments > 0).any()):
+    if "visibility" in inputs or is_packed(batch, model):
         return {**inputs, "segment_ids": segments, "position_ids": batch["position_ids"]}
     return {**inputs, "attention_mask": segments.ne(PADDING_SEGMENT).long()}

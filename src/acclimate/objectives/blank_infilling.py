@@ -153,4 +153,4 @@ class BlankInfilling(Objective):
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
         # The labels are beside what they follow already: nothing is shifted.
-        return (predict_tokens(model, model_inputs(batch), batch)[0],)
+        return (predict_tokens(model, model_inputs(batch, model=model), batch)[0],)

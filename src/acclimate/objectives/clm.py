@@ -110,7 +110,7 @@ class CausalLanguageModeling(Objective):
         }
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        return (predict_tokens(model, model_inputs(batch), batch, shift=self.shift)[0],)
+        return (predict_tokens(model, model_inputs(batch, model=model), batch, shift=self.shift)[0],)
 
 
 def ended_spans(store: TokenStore, isolate: Isolate) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -17,6 +17,7 @@ from acclimate.objectives.base import (
     Fields,
     Objective,
     TargetScores,
+    is_packed,
     predict_tokens,
 )
 
@@ -39,15 +40,15 @@ class EncoderDecoderObjective(Objective):
         }
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        inputs = encoder_decoder_inputs(batch)
+        inputs = encoder_decoder_inputs(batch, model)
         return (predict_tokens(model, inputs, batch, segments="decoder_segment_ids")[0],)
 
 
-def encoder_decoder_inputs(batch: Batch) -> Batch:
+def encoder_decoder_inputs(batch: Batch, model: Any = None) -> Batch:
     """The fields of a batch that the forward of an encoder-decoder takes, packed or one text a row."""
     inputs = {name: batch[name] for name in ("input_ids", "decoder_input_ids")}
     segments = batch["segment_ids"]
-    if bool((segments > 0).any()):
+    if is_packed(batch, model):
         return {**inputs, "segment_ids": segments, "decoder_segment_ids": batch["decoder_segment_ids"]}
     return {**inputs, "attention_mask": segments.ne(PADDING_SEGMENT).long()}
 

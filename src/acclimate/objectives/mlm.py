@@ -138,7 +138,7 @@ class MaskedLanguageModeling(Objective):
         }
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        return (predict_tokens(model, model_inputs(batch), batch, shift=self.shift)[0],)
+        return (predict_tokens(model, model_inputs(batch, model=model), batch, shift=self.shift)[0],)
 
 
 def labels_at(chosen: NDArray[np.int64], row: Row) -> Fields:

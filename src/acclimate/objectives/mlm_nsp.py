@@ -149,7 +149,7 @@ class MaskedLanguageModelingWithNextSentence(MaskedLanguageModeling):
         return {**super().padding(), "token_type_ids": 0, self.parts[1].labels: PADDING_SEGMENT}
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        tokens, output = predict_tokens(model, model_inputs(batch, "token_type_ids"), batch)
+        tokens, output = predict_tokens(model, model_inputs(batch, "token_type_ids", model=model), batch)
         logits_BC = output[self._verdict].float()
         labels_B = batch[self.parts[1].labels][:, 0]
         zeros_B = torch.zeros_like(labels_B)

@@ -118,7 +118,7 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         gathered = takes_head_positions(model)
         few = {"head_positions": head_positions(batch)} if gathered else {}
         found: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = model(
-            model_inputs(batch), lambda logits: self._replaced_ids(logits, batch, gathered), **few
+            model_inputs(batch, model=model), lambda logits: self._replaced_ids(logits, batch, gathered), **few
         )
         return found
 
