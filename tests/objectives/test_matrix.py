@@ -14,16 +14,18 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
+from acclimate.models import sparse_head
 from acclimate.models.families import Family, family
 from acclimate.models.generators import GENERATOR, GeneratorAndDiscriminator
 from acclimate.models.heads import HEADS, auto_class_of
-from acclimate.models.loading import decoder_start_id, load_model, packs
+from acclimate.models.loading import decoder_start_id, load_model, packs, prepare_head
 from acclimate.models.settings import ModelSettings
 from acclimate.objectives import check_fit, make_objective, resolve_objective
+from acclimate.objectives.base import takes_head_positions
 from acclimate.tokens.added import add_missing_tokens
 from acclimate.training.trainer import ObjectiveTrainer
 from tests.models.tiny import PAD, VOCABULARY, tiny_config
-from tests.objectives.checks import make_trainer, topics
+from tests.objectives.checks import check_gradients, gradients, loss_of, make_trainer, topics
 from tests.objectives.tiny import memory_store
 
 MATRIX: dict[str, str] = {
@@ -145,6 +147,25 @@ def check_reload(trained: Trained, folder: Path) -> None:
             assert torch.allclose(mine[key][..., real], its[key][..., real], atol=1e-5), key
 
 
+def check_head_at_targets(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loss and gradient are the same with the logits of all positions, of the targets, and of a few targets at a
+    time."""
+    objective, model = trained.trainer.objective, trained.model.eval()
+    batch = objective.collate([trained.trainer.train_dataset[key] for key in range(4)])
+    found = []
+    for sparse, chunk in ((False, 1 << 24), (True, 1 << 24), (True, 5 * VOCABULARY)):
+        monkeypatch.setattr(sparse_head, "CHUNK", chunk)
+        prepare_head(model, sparse=sparse)
+        assert takes_head_positions(model) == sparse
+        model.zero_grad()
+        loss = loss_of(objective, model, batch)
+        loss.backward()
+        found.append((float(loss.detach()), gradients(model)))
+    for loss_value, ours in found[1:]:
+        assert loss_value == pytest.approx(found[0][0], rel=1e-5)
+        check_gradients(ours, found[0][1], rtol=1e-4)
+
+
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
     """Libraries have things to say about tiny configurations."""
@@ -157,7 +178,9 @@ def _quiet() -> Iterator[None]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "model_type"), CASES)
-def test_it_trains_and_is_saved(name: str, model_type: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_it_trains_and_is_saved(
+    name: str, model_type: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     trained = train(name, model_type, tmp_path / "run", steps=20)
     losses = trained.losses
     assert len(losses) == 20
@@ -166,15 +189,17 @@ def test_it_trains_and_is_saved(name: str, model_type: str, tmp_path: Path, capf
         name not in ("mlm_nsp", "mlm_sop") and model_type not in ("convbert", "funnel", "longt5")
     )
     check_reload(trained, tmp_path / "saved")
+    check_head_at_targets(trained, monkeypatch)
     assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(("name", "model_type"), QUICK)
-def test_it_takes_two_steps(name: str, model_type: str, tmp_path: Path) -> None:
+def test_it_takes_two_steps(name: str, model_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained = train(name, model_type, tmp_path / "run", steps=2)
     assert len(trained.losses) == 2
     assert all(loss == loss and 0 < loss < 100 for loss in trained.losses)
     check_reload(trained, tmp_path / "saved")
+    check_head_at_targets(trained, monkeypatch)
 
 
 # ---- variants ----------------------------------------------------------------------------------------------------
@@ -203,8 +228,11 @@ def test_variants_train_and_are_saved(
 
 
 @pytest.mark.parametrize(("variant", "model_type"), [("blank infilling", "llama"), ("ul2", "t5")])
-def test_variants_take_two_steps(variant: str, model_type: str, tmp_path: Path) -> None:
+def test_variants_take_two_steps(
+    variant: str, model_type: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name, options, _ = VARIANTS[variant]
     trained = train(name, model_type, tmp_path / "run", steps=2, options=options)
     assert all(0 < loss < 100 for loss in trained.losses)
     check_reload(trained, tmp_path / "saved")
+    check_head_at_targets(trained, monkeypatch)
