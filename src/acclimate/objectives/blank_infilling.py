@@ -31,7 +31,7 @@ from acclimate.objectives.base import (
 )
 from acclimate.objectives.mntp import NO_BLOOM
 from acclimate.objectives.prefix_lm import PrefixLanguageModelingSettings, check_options
-from acclimate.objectives.rows import NO_PLACE, Row, read_row
+from acclimate.objectives.rows import NO_PLACE, Row
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan, pack
@@ -60,19 +60,18 @@ class BlankInfilling(Objective):
         super().__init__(settings, vocabulary, max_length=max_length, seed=seed)
         if vocabulary.mask_id is None or vocabulary.blank_ids is None:
             raise ModelError("`blank_infilling` needs a mask token and tokens for the start and end of a blank")
-        self._frame = Frame(vocabulary.frame.prefix, ())
         # Each span costs two tokens, its mask and its start: so many spans a token of text are provided for.
         self._spans_per_token = 1.3 * self.settings.noise_density / max(1.0, self.settings.poisson_lambda)
 
     def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
         # Two tokens of the frame stand for the one span that every text has at least.
-        frame = len(self._frame) + 2
+        frame = len(self.frame) + 2
         room = int((self.max_length - frame) / (1 + 2 * self._spans_per_token)) + frame
         return pack(store.spans(isolate), store.flags, row_length=room, frame_length=frame, packed=packed)
 
-    def example(self, store: TokenStore, plan: Plan, key: int) -> Fields:
-        row = read_row(store, plan.row(key % len(plan)), self.vocabulary, self._frame)
-        return self.corrupt(row, self.rng(key))
+    @property
+    def frame(self) -> Frame:
+        return Frame(self.vocabulary.frame.prefix, ())
 
     def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
         parts = [self._blank(row.piece(segment), rng) for segment in range(row.num_pieces)]
