@@ -46,18 +46,19 @@ class Row:
 
     def piece(self, segment: int) -> Row:
         """One piece of the row by itself."""
-        start, end = self.segment_ids.searchsorted((segment, segment + 1))
-        piece = self.only(slice(start, end))
-        return dataclasses.replace(piece, segment_ids=np.zeros(len(piece), dtype=np.int64))
+        if self.num_pieces == 1:
+            return self
+        start, end = self.segment_ids.searchsorted((segment, segment + 1)).tolist()
+        return self.only(slice(start, end), segment)
 
-    def only(self, chosen: NDArray[np.bool_] | slice) -> Row:
-        """Some of the tokens, as they are."""
+    def only(self, chosen: NDArray[np.bool_] | slice, first_segment: int = 0) -> Row:
+        """Some of the tokens; pieces are counted from `first_segment` on."""
         return Row(
             self.input_ids[chosen],
             self.candidates[chosen],
             self.word_starts[chosen],
             self.sentence_starts[chosen],
-            self.segment_ids[chosen],
+            self.segment_ids[chosen] - first_segment,
             self.position_ids[chosen],
             self.places[chosen],
         )
@@ -211,10 +212,17 @@ def read_pieces(
 
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """The whole numbers from each start on, so many as its length says, end to end."""
-    ends = np.cumsum(lengths)
+    ends = lengths.cumsum()
     total = int(ends[-1]) if len(ends) else 0
-    numbers: NDArray[np.int64] = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
-    return numbers
+    shifts: NDArray[np.int64] = starts - ends + lengths
+    return np.arange(total) + np.repeat(shifts, lengths)
+
+
+def begin_stretches(numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of some ascending whole numbers begin a stretch of neighbours: those that do not follow the one before."""
+    begins = np.ones(len(numbers), dtype=bool)
+    np.not_equal(numbers[1:], numbers[:-1] + 1, out=begins[1:])
+    return begins
 
 
 def count_places(places: Collection[NDArray[np.int64]], size: int) -> NDArray[np.int64]:

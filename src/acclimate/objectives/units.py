@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.objectives.rows import Rows, ranges
+from acclimate.objectives.rows import Rows, begin_stretches, ranges
 from acclimate.randomness import uniform
 
 # SpanBERT's span lengths in words: geometric with p = 0.2, cut at 10 (mean 3.8).
@@ -52,8 +52,7 @@ def units_of(rows: Rows, *, by_token: bool) -> Units:
     tokens = np.flatnonzero(rows.tokens.candidates)
     if by_token:
         return Units(tokens, np.ones(len(tokens), dtype=np.int64), rows.row_ids[tokens])
-    begins = rows.tokens.word_starts[tokens]
-    begins |= np.diff(tokens, prepend=-2) > 1
+    begins = rows.tokens.word_starts[tokens] | begin_stretches(tokens)
     begins |= np.diff(rows.piece_ids[tokens], prepend=-1) > 0
     firsts = np.flatnonzero(begins)
     return Units(tokens, np.diff(firsts, append=len(tokens)), rows.row_ids[tokens[firsts]])

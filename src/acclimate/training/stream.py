@@ -43,7 +43,7 @@ class ExampleDataset(torch.utils.data.Dataset[Fields]):
 
     def __getitems__(self, keys: Sequence[int]) -> list[Fields]:
         """The examples of some keys, made together: what a `DataLoader` asks for, a batch at a time."""
-        return self.objective.examples(self.store, self.plan, keys)
+        return self.objective.examples(self.store, self.plan, keys) if len(keys) else []
 
 
 class ReplayDataset(ExampleDataset):
