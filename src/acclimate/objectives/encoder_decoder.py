@@ -67,10 +67,10 @@ def two_sided(
     decoder_input_ids, labels, label_places = (np.concatenate(part) for part in zip(*targets, strict=True))
     return {
         "input_ids": input_ids,
-        "segment_ids": np.repeat(np.arange(len(inputs)), [len(ids) for ids, _ in inputs]),
+        "segment_ids": np.arange(len(inputs)).repeat([len(ids) for ids, _ in inputs]),
         "decoder_input_ids": decoder_input_ids.astype(np.int64),
         "labels": labels.astype(np.int64),
-        "decoder_segment_ids": np.repeat(np.arange(len(targets)), [len(ids) for ids, _, _ in targets]),
+        "decoder_segment_ids": np.arange(len(targets)).repeat([len(ids) for ids, _, _ in targets]),
         INPUT_PLACES: input_places,
         LABEL_PLACES: label_places.astype(np.int64),
     }

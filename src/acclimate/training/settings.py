@@ -98,8 +98,9 @@ NOT_ZERO = ("num_train_epochs", "max_steps")
 
 # Where our defaults differ from those of `transformers`.
 DEFAULTS: Mapping[str, Any] = {"logging_steps": 50}
-# Loader workers beside an accelerator, where the machine has the cores. (One makes examples for some 10,000 rows of 128
-# tokens a second.) On the CPU the model and the workers share the cores, and making examples is under 1 % of a step.
+# Loader workers beside an accelerator, where the machine has the cores. (By objective, one core makes some 6,000 to
+# 37,000 rows of 128 tokens a second; see `bench/data.py`.) On the CPU the model and the workers share the cores, and
+# making examples is 0.1 % of a step of a small model.
 NUM_WORKERS = 4
 # Batches that each worker makes ahead.
 PREFETCH = 4
