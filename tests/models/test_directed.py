@@ -16,7 +16,7 @@ from acclimate.errors import ModelError, RecipeError
 from acclimate.models.attention import BY_ALL, BY_EARLIER, BY_LATER
 from acclimate.models.directed import direct, load_directed, run_objective, sees_prefixes
 from acclimate.models.families import PACKING, model_types_of
-from acclimate.models.loading import prepare_for_packs
+from acclimate.models.loading import prepare_for_packs, prepare_head
 from acclimate.objectives import make_objective
 from acclimate.objectives.base import pad
 from tests.models.tiny import PAD, tiny_model
@@ -55,6 +55,7 @@ def batch_of(objective: Any) -> dict[str, torch.Tensor]:
 def logits_in(objective: Any, model: Any, batch: Any) -> torch.Tensor:
     """The logits by which an objective scores a batch."""
     seen = []
+    prepare_head(model, sparse=False)
     hook = model.register_forward_hook(lambda module, args, output: seen.append(output.logits))
     with torch.inference_mode():
         objective.scores(model, batch)

@@ -22,7 +22,7 @@ from acclimate.models.families import Family, family, model_types_of
 from acclimate.models.generators import GeneratorAndDiscriminator
 from acclimate.models.loading import check_max_length, decoder_start_id, packs, prepare_for_packs
 from acclimate.objectives import check_fit, find_objective, make_objective, resolve_objective
-from acclimate.objectives.base import Batch, Fields, Objective
+from acclimate.objectives.base import HEAD_POSITIONS, Batch, Fields, Objective
 from acclimate.scoring.held_out import make_held_out
 from acclimate.scoring.score import named_measures, score
 from acclimate.tokens.added import add_missing_tokens
@@ -129,7 +129,9 @@ class Examples(torch.utils.data.Dataset[Example]):
 
     def collate(self, examples: Sequence[Any]) -> Batch:
         """The `collate_fn` or `data_collator`: examples as one batch, {field: [B, L]}, padded to the longest."""
-        return self.objective.collate(examples)
+        # Every field is one that the forward of a plain model takes.
+        batch = self.objective.collate(examples)
+        return {name: values for name, values in batch.items() if name != HEAD_POSITIONS}
 
     # ---- loss --------------------------------------------------------------------------------------------------
 

@@ -154,6 +154,7 @@ class BaseModel:
             seed=recipe.seed,
             listener=self.listener,
             training=recipe.training,
+            compute=recipe.compute,
         )
         with staged_folder(self.folder, replace=True) as staging:
             loaded.model.save_pretrained(staging)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase, TrainingArguments
 
 from acclimate.artifacts import write_text
 from acclimate.corpus import Corpus
@@ -34,6 +34,7 @@ from acclimate.training.checkpoints import (
     find_checkpoints,
     newest_whole_checkpoint,
 )
+from acclimate.training.compute import length_multiple, set_up
 from acclimate.training.run_folder import CARD, claim_run_folder, environment, now
 from acclimate.training.settings import training_arguments
 from acclimate.training.stream import ExampleDataset, ReplayDataset
@@ -233,6 +234,7 @@ class _Pretraining:
             raise RecipeError(
                 "`training.eval_strategy` asks for evaluation, but the corpus has too few documents to hold any out"
             )
+        self._set_up(prepared.start.model, args)
         with StopOnSignal(self.listener) as stop:
             trainer = ObjectiveTrainer(
                 prepared.start.model,
@@ -242,6 +244,7 @@ class _Pretraining:
                 held_out=prepared.train if evaluates else None,
                 evaluate_held_out=self._scorer(prepared) if evaluates else None,
                 callbacks=[MetricsFile(run.path / "metrics.jsonl"), stop],
+                length_multiple=length_multiple(recipe.training, recipe.max_length, packed=prepared.start.packed),
             )
             trainer.add_callback(ProgressTeller(self.listener, "training", lambda: trainer.tokens_seen))
             found = self._checkpoint()
@@ -254,6 +257,21 @@ class _Pretraining:
         if trainer.is_world_process_zero():
             run.save_model(lambda folder: self._save(trainer, folder, prepared, summary))
             run.update(status="finished", finished=now(), summary=summary, device=str(args.device))
+
+    def _set_up(self, model: Any, args: TrainingArguments) -> None:
+        recipe = self.recipe
+        chosen = set_up(model, recipe.compute, args, recipe.training, dropout=recipe.model.dropout)
+        before = self.folder.manifest.get("compute")
+        if before is not None and before["precision"] != chosen["precision"]:
+            self.listener.message(
+                f"this run was computed in {before['precision']} so far, and goes on in {chosen['precision']}, as is "
+                "fast on this machine; to keep to one, set `training.bf16` from the start"
+            )
+        self.folder.update(compute=chosen)
+        self.listener.message(
+            f"computing in {chosen['precision']} on {args.device}"
+            + (f", attention by {chosen['attention']}" if chosen["attention"] else "")
+        )
 
     def _save(self, trainer: ObjectiveTrainer, folder: Path, prepared: _Prepared, summary: Mapping[str, float]) -> None:
         trainer.save_model(str(folder))

@@ -25,6 +25,7 @@ from acclimate.recipe import (
     write_yaml,
 )
 from acclimate.tokens.settings import TokenizerSettings
+from acclimate.training.compute import ComputeSettings
 from acclimate.training.settings import OWNED, RENAMED, check_training, training_fields
 from acclimate.training.trackers import check_trackers
 
@@ -66,6 +67,7 @@ class Recipe(Section):
         isolate: what attention does not cross: "group" (a file, whole or by line), "document" or "none".
         packing: several texts in a row, kept apart by attention; false: one text a row. Models in which packed texts
             would see each other always get one text a row.
+        compute: how training is computed: attention, the head's positions, dropout's draws, memory.
         adapter: `lora`, or `{type: lora, r: 16, …}`: train a small adapter and leave the model's weights as they are.
         replay: a share, or `{share: 0.1, path: …}`: general text in the training stream.
         training: any field of `transformers.TrainingArguments`.
@@ -108,6 +110,7 @@ class Recipe(Section):
     packing: bool = True
     adapter: AdapterSettings | None = None
     replay: ReplaySettings | None = None
+    compute: ComputeSettings = ComputeSettings()
     training: dict[str, Any] = {}
     evaluation: EvaluationSettings = EvaluationSettings()
     output_dir: str

@@ -36,6 +36,7 @@ from transformers.masking_utils import and_masks, bidirectional_mask_function, e
 from acclimate.errors import ModelError
 from acclimate.models.families import PACKING, Packing, packs, position_offset
 
+# Names in transformers' registries; `kernels.py` has more, which stand in place of the first.
 SDPA, EAGER = "acclimate_sdpa", "acclimate_eager"
 
 # By whom of its segment a token is seen.
@@ -69,15 +70,17 @@ class _Current:
 
     layout: _Layout | None = None
     in_decoder: bool = False
+    # Where each text of the layout begins, as kernels for sequences of unequal lengths want it (`kernels.py`).
+    bounds: torch.Tensor | None = None
 
 
-_current = _Current()
+current = _Current()
 
 
 def _allowed_pairs(layout: _Layout, mask_function: Callable[..., Any], shape: tuple[int, int]) -> Callable[..., Any]:
     """The model's own rule about (query, key), and-ed with that of the layout."""
     queries = keys = layout.segment_ids
-    if _current.in_decoder and layout.decoder is not None:
+    if current.in_decoder and layout.decoder is not None:
         queries = layout.decoder.segment_ids
         # A decoder asks for two masks: a causal one over its own tokens, a bidirectional one over the encoder's.
         if mask_function is not bidirectional_mask_function:
@@ -111,7 +114,7 @@ def _directed(mask_function: Callable[..., Any], visibility: torch.Tensor) -> Ca
     return directed
 
 
-def _with_layout(mask: Callable[..., torch.Tensor | None]) -> Callable[..., torch.Tensor | None]:
+def with_layout(mask: Callable[..., torch.Tensor | None]) -> Callable[..., torch.Tensor | None]:
     """`transformers`' own mask of an attention implementation, with the current layout."""
 
     def masked(
@@ -123,8 +126,8 @@ def _with_layout(mask: Callable[..., torch.Tensor | None]) -> Callable[..., torc
         allow_is_bidirectional_skip: bool = False,
         **kwargs: Any,
     ) -> torch.Tensor | None:
-        if _current.layout is not None:
-            mask_function = _allowed_pairs(_current.layout, mask_function, (q_length, kv_length))
+        if current.layout is not None:
+            mask_function = _allowed_pairs(current.layout, mask_function, (q_length, kv_length))
             allow_is_causal_skip = allow_is_bidirectional_skip = False
         return mask(
             q_length=q_length,
@@ -143,8 +146,8 @@ def _eager_attention(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
     return sys.modules[type(module).__module__].eager_attention_forward(module, *args, **kwargs)
 
 
-AttentionMaskInterface.register(SDPA, _with_layout(sdpa_mask))
-AttentionMaskInterface.register(EAGER, _with_layout(eager_mask))
+AttentionMaskInterface.register(SDPA, with_layout(sdpa_mask))
+AttentionMaskInterface.register(EAGER, with_layout(eager_mask))
 AttentionInterface.register(SDPA, sdpa_attention_forward)
 AttentionInterface.register(EAGER, _eager_attention)
 
@@ -182,7 +185,7 @@ def separate_segments(model: Any) -> None:
     base = _base(model)
     if not can_pack(model):
         raise ModelError(f"packed rows were not tried with model type {base.config.model_type!r}")
-    if hasattr(base, "_separates_segments"):
+    if hasattr(base, "takes_segments"):
         return
     packing = PACKING[base.config.model_type]
     for module in base.modules():
@@ -191,7 +194,7 @@ def separate_segments(model: Any) -> None:
             module.config._attn_implementation = EAGER if eager else SDPA
     _add_hooks(base, packing)
     _take_segments(base)
-    base._separates_segments = True
+    base.takes_segments = True
 
 
 def _take_segments(model: PreTrainedModel) -> None:
@@ -217,19 +220,20 @@ def _take_segments(model: PreTrainedModel) -> None:
             position_ids = layout.position_ids
             if "use_cache" in accepts:
                 kwargs.setdefault("use_cache", False)
-            if visibility is not None and "attention_mask" in accepts and kwargs.get("attention_mask") is None:
-                # Without a mask `transformers` takes each jump of the positions for the beginning of another text.
+            if "attention_mask" in accepts and kwargs.get("attention_mask") is None:
+                # Without a mask `transformers` takes each jump of the positions for the beginning of another text: in
+                # prefixes and blanks they are not, and elsewhere the segments say it already.
                 kwargs["attention_mask"] = torch.ones_like(layout.segment_ids)
             if layout.decoder is not None and kwargs.get("decoder_input_ids") is None and "labels" in kwargs:
                 kwargs["decoder_input_ids"] = _shifted_labels(self, kwargs["labels"], layout.decoder)
         if position_ids is not None and "position_ids" in accepts:
             kwargs["position_ids"] = position_ids + position_offset(self.config)
-        found = _current.layout, _current.in_decoder
-        _current.layout, _current.in_decoder = layout, False
+        found = current.layout, current.in_decoder, current.bounds
+        current.layout, current.in_decoder, current.bounds = layout, False, None
         try:
             return inner(self, *args, **kwargs)
         finally:
-            _current.layout, _current.in_decoder = found
+            current.layout, current.in_decoder, current.bounds = found
 
     model.forward = MethodType(forward, model)
 
@@ -298,18 +302,18 @@ def _add_hooks(model: PreTrainedModel, packing: Packing) -> None:
 
 
 def _enter_decoder(module: torch.nn.Module, args: Any) -> None:
-    _current.in_decoder = True
+    current.in_decoder = True
 
 
 def _leave_decoder(module: torch.nn.Module, args: Any, output: Any) -> None:
-    _current.in_decoder = False
+    current.in_decoder = False
 
 
 def _pass_pair_mask(module: torch.nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
     """The second argument, a mask [B, L], becomes one of pairs [B, L, L]."""
-    if _current.layout is None:
+    if current.layout is None:
         return None
-    layout = _current.layout
+    layout = current.layout
     segments = layout.segment_ids
     pairs = segments[:, :, None] == segments[:, None, :]
     if layout.visibility is not None:
@@ -322,17 +326,17 @@ def _pass_pair_mask(module: torch.nn.Module, args: Any, kwargs: dict[str, Any]) 
 
 def _embed_positions(module: Any, args: Any, output: torch.Tensor) -> torch.Tensor:
     """Positions that begin anew in each segment, where a model counts along the row and takes no others."""
-    layout = _current.layout
+    layout = current.layout
     if layout is None:
         return output
-    if _current.in_decoder and layout.decoder is not None:
+    if current.in_decoder and layout.decoder is not None:
         layout = layout.decoder
     return functional.embedding(layout.position_ids + getattr(module, "offset", 0), module.weight)
 
 
 def _ask_for_alibi(module: torch.nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
     """Bloom calls `build_alibi_tensor` only where there is a 2-D mask."""
-    layout = _current.layout
+    layout = current.layout
     if layout is None or kwargs.get("attention_mask") is not None:
         return None
     return args, {**kwargs, "attention_mask": torch.ones_like(layout.segment_ids)}
@@ -345,7 +349,7 @@ def _alibi(self: Any, attention_mask: torch.Tensor, num_heads: int, dtype: torch
     But bf16 holds slope x 1000 only to within 2 or 4, which is more than the step from one token to the next.
     """
     build = type(self).build_alibi_tensor
-    layout = _current.layout
+    layout = current.layout
     if layout is None:
         alibi: torch.Tensor = build(self, attention_mask, num_heads, dtype)
         return alibi

@@ -52,20 +52,36 @@ class GeneratorAndDiscriminator(torch.nn.Module):
         self.generator.tie_weights()
 
     def forward(
-        self, inputs: Mapping[str, Any], replace: Callable[[torch.Tensor], torch.Tensor]
+        self,
+        inputs: Mapping[str, Any],
+        replace: Callable[[torch.Tensor], torch.Tensor],
+        head_positions: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """
         Args:
             inputs: of the generator, masked; `input_ids` [B, L] and what else both models take.
-            replace: gives the discriminator's `input_ids` [B, L] for the generator's logits [B, L, V].
+            replace: gives the discriminator's `input_ids` [B, L] for the generator's logits.
+            head_positions: [N] where the generator's head runs, places in the rows laid end to end; default everywhere.
 
         Returns:
-            The generator's logits [B, L, V], the discriminator's [B, L], and the ids that it judged [B, L].
+            The generator's logits [B, L, V], or [1, N, V] at the positions; the discriminator's [B, L]; and the ids
+            that it judged [B, L].
         """
-        generator_logits_BLV = self.generator(**inputs).logits
-        ids_BL = replace(generator_logits_BLV)
+        few = {} if head_positions is None else {"head_positions": head_positions}
+        generator_logits = self.generator(**inputs, **few).logits
+        ids_BL = replace(generator_logits)
         logits = self.discriminator(**{**inputs, "input_ids": ids_BL}).logits
-        return generator_logits_BLV, logits[..., 0] if logits.dim() == 3 else logits, ids_BL
+        return generator_logits, logits[..., 0] if logits.dim() == 3 else logits, ids_BL
+
+    @property
+    def takes_head_positions(self) -> bool:
+        """Whether the generator's head runs where it is asked to (`sparse_head.py`)."""
+        return bool(getattr(self.generator, "takes_head_positions", False))
+
+    @property
+    def takes_segments(self) -> bool:
+        """Whether both keep the texts of packed rows apart (`attention.py`)."""
+        return all(getattr(model, "takes_segments", False) for model in (self.generator, self.discriminator))
 
     @property
     def config(self) -> PreTrainedConfig:

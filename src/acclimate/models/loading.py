@@ -14,12 +14,14 @@ from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrain
 from acclimate.artifacts import file_digest
 from acclimate.errors import ModelError
 from acclimate.hub import local_files_only, reaching_hub
-from acclimate.models.adapters import adapted_base
+from acclimate.models.adapters import adapted_base, without_adapter
 from acclimate.models.attention import can_pack, separate_segments
+from acclimate.models.dropout import dropout_changes
 from acclimate.models.families import PACKING, load_config, position_limit
 from acclimate.models.generators import GeneratorAndDiscriminator, generator_beside, new_generator
 from acclimate.models.heads import auto_class_of, head_arguments
 from acclimate.models.settings import ModelSettings
+from acclimate.models.sparse_head import predict_at_positions
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,12 @@ def load_model(
     for config in (loaded.model.config, getattr(loaded.model, "generation_config", None)):
         if config is not None and config.pad_token_id is None:
             config.pad_token_id = tokenizer.pad_token_id
-    if head == "replaced-token-detection":
+    if head != "replaced-token-detection":
+        predict_at_positions(loaded.model)
+    else:
         wanted = (head_options or {}).get("generator")
-        return _with_generator(loaded, settings, wanted, tokenizer, new_tokens)
+        loaded = _with_generator(loaded, settings, wanted, tokenizer, new_tokens)
+        predict_at_positions(loaded.model.generator)
     return loaded
 
 
@@ -114,6 +119,24 @@ def _load(settings: ModelSettings, head: str, tokenizer: PreTrainedTokenizerBase
     auto_class = auto_class_of(head, config)
     auto = getattr(transformers, auto_class)
     arguments = head_arguments(head, config)
+    dropout = {} if settings.dropout is None else dropout_changes(config, settings.dropout)
+    own_dropout = {name: getattr(config, name) for name in dropout}
+    loaded = _load_with(settings, auto, auto_class, config, {**arguments, **dropout}, keep_dtype)
+    # The layers have it; what is saved keeps its own, for those who train it further.
+    for name, value in own_dropout.items():
+        setattr(loaded.model.config, name, value)
+    return loaded
+
+
+def _load_with(
+    settings: ModelSettings,
+    auto: Any,
+    auto_class: str,
+    config: PreTrainedConfig,
+    arguments: Mapping[str, Any],
+    keep_dtype: bool,
+) -> LoadedModel:
+    """Load or make a model whose configuration has some values changed."""
     if settings.name is None:
         for key, value in arguments.items():
             setattr(config, key, value)
@@ -163,11 +186,13 @@ def _with_generator(
     """The discriminator with its generator; the names of parameters say which of the two they are of."""
     name = wanted if isinstance(wanted, str) else generator_beside(settings.name) if wanted is None else None
     if name is None:
-        model = new_generator(loaded.model, wanted if isinstance(wanted, Mapping) else {})
+        dropout = {} if settings.dropout is None else dropout_changes(loaded.model.config, settings.dropout)
+        model = new_generator(loaded.model, {**dropout, **(wanted if isinstance(wanted, Mapping) else {})})
         generator = LoadedModel(model, tuple(key for key, _ in model.named_parameters()), True)
     else:
         revision = None if wanted is not None else settings.revision
-        generator = _load(ModelSettings(name=name, revision=revision), "masked-lm", tokenizer, keep_dtype=False)
+        named = ModelSettings(name=name, revision=revision, dropout=settings.dropout)
+        generator = _load(named, "masked-lm", tokenizer, keep_dtype=False)
         _start_at_mean(generator.model, tokenizer, new_tokens)
     both = GeneratorAndDiscriminator(generator.model, loaded.model)
     parameters = dict(both.named_parameters())
@@ -177,6 +202,13 @@ def _with_generator(
     )
     # The generator's token embeddings are the discriminator's.
     return LoadedModel(both, tuple(key for key in new if key in parameters), loaded.from_scratch)
+
+
+def prepare_head(model: Any, *, sparse: bool) -> None:
+    """Say whether a model's head, or a generator's, may be asked for a few positions only (it may by default)."""
+    part = model.generator if isinstance(model, GeneratorAndDiscriminator) else without_adapter(model)
+    predict_at_positions(part)
+    part.takes_head_positions = sparse
 
 
 def prepare_for_packs(model: Any) -> None:

@@ -19,6 +19,7 @@ class ModelSettings(Section):
             architecture's configuration class, such as `{model_type: bert, hidden_size: 256}`. The vocabulary's size
             and the special tokens come from the tokenizer.
         trust_remote_code: run model code that the hub repository carries.
+        dropout: of all layers in training, instead of the configuration's; the saved configuration keeps its own.
     """
 
     SHORTHAND: ClassVar[str | None] = "name"
@@ -27,6 +28,7 @@ class ModelSettings(Section):
     revision: str | None = None
     config: dict[str, Any] | None = None
     trust_remote_code: bool = False
+    dropout: float | None = Field(None, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

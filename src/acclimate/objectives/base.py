@@ -46,6 +46,8 @@ Need = Literal["pad", "eos", "mask", "sentinels", "blanks", "modes"]
 # counting bytes, and do not travel to the model.
 INPUT_PLACES = "input_places"
 LABEL_PLACES = "label_places"
+# Where the head is asked for tokens: [N], places in the rows of a batch laid end to end.
+HEAD_POSITIONS = "head_positions"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class TargetScores:
     """How well a model met the targets of one part of an objective in a batch; each [N].
 
     `rows` and `columns` say where in the batch's labels a target stands, `segments` in which piece of its row;
-    `labels` are what was to be said.
+    `labels` are what was to be said. `total` is the sum of the losses, differentiable; the losses themselves need not
+    be.
     """
 
     losses: torch.Tensor
@@ -81,6 +84,7 @@ class TargetScores:
     rows: torch.Tensor
     columns: torch.Tensor
     segments: torch.Tensor
+    total: torch.Tensor
 
 
 class Objective(ABC):
@@ -103,6 +107,7 @@ class Objective(ABC):
         packs: whether several texts may share a row.
         directs: whether its batches say by `visibility` which tokens see which, so that only model types work that can
             be told (those of `PACKING`).
+        shift: how many places before its target a token's logits stand: 1 in a causal decoder.
     """
 
     name: ClassVar[str]
@@ -117,6 +122,7 @@ class Objective(ABC):
     parts: ClassVar[tuple[Part, ...]]
     packs: ClassVar[bool] = True
     directs: ClassVar[bool] = False
+    shift: ClassVar[int] = 0
 
     def __init__(self, settings: Section, vocabulary: Vocabulary, *, max_length: int, seed: int) -> None:
         """
@@ -225,9 +231,18 @@ class Objective(ABC):
     def padding(self) -> Mapping[str, int]:
         """The fields of a batch, and what fills each up."""
 
-    def collate(self, examples: Sequence[Fields]) -> Batch:
-        """Put examples into one batch, padded to the longest: {field: [B, L]}."""
-        return {name: pad([example[name] for example in examples], fill) for name, fill in self.padding().items()}
+    def collate(self, examples: Sequence[Fields], *, multiple: int = 1) -> Batch:
+        """Put examples into one batch, padded to the longest: {field: [B, L]}; and `head_positions` [N], where in the
+        rows laid end to end the logits of the first part's targets stand.
+
+        Args:
+            multiple: rows are padded to a multiple of it.
+        """
+        batch = {
+            name: pad([example[name] for example in examples], fill, multiple) for name, fill in self.padding().items()
+        }
+        is_target = batch[self.parts[0].labels].ne(IGNORE)
+        return {**batch, HEAD_POSITIONS: is_target.flatten().nonzero()[:, 0] - self.shift}
 
     # ---- loss --------------------------------------------------------------------------------------------------
 
@@ -241,7 +256,7 @@ class Objective(ABC):
 
     def sums(self, model: Any, batch: Batch) -> torch.Tensor:
         """Sum of the losses over the targets, for each part: [P] float32, differentiable."""
-        return torch.stack([part.losses.sum() for part in self.scores(model, batch)])
+        return torch.stack([part.total for part in self.scores(model, batch)])
 
     def settle(self, model: Any, batch: Batch) -> Mapping[str, torch.Tensor]:
         """Fields, beside those of `padding`, that depend on a model and are to be the same for every model compared
@@ -267,46 +282,115 @@ class InPlaceObjective(Objective):
         return rows.split(self.corrupt_tokens(rows, rngs))
 
 
-def pad(arrays: Sequence[NDArray[Any]], fill: int) -> torch.Tensor:
-    """Arrays of unequal length as one tensor, [B, L] int64, L at least 1: no model takes a row of nothing, such as the
-    targets of a text of one token."""
-    padded = np.full((len(arrays), max(1, *map(len, arrays))), fill, dtype=np.int64)
+def pad(arrays: Sequence[NDArray[Any]], fill: int, multiple: int = 1) -> torch.Tensor:
+    """Arrays of unequal length as one tensor, [B, L] int64, L a multiple of `multiple` and at least 1: no model takes a
+    row of nothing, such as the targets of a text of one token."""
+    length = -(-max(1, *map(len, arrays)) // multiple) * multiple
+    padded = np.full((len(arrays), length), fill, dtype=np.int64)
     for index, array in enumerate(arrays):
         padded[index, : len(array)] = array
     return torch.from_numpy(padded)
 
 
+def predict_tokens(
+    model: Any, inputs: Batch, batch: Batch, *, shift: int = 0, segments: str = "segment_ids"
+) -> tuple[TargetScores, Any]:
+    """Ask a model for the target tokens of a batch, and what else it says.
+
+    The model's head runs at the targets only where the model takes `head_positions`
+    (`acclimate.models.sparse_head`), else everywhere.
+
+    Args:
+        inputs: what the model's forward takes of the batch.
+        shift: of the objective.
+        segments: the field of the batch that has the labels' segments, [B, L].
+    """
+    if not takes_head_positions(model):
+        output = model(**inputs)
+        logits_BLV = output.logits if hasattr(output, "logits") else output.prediction_logits
+        return token_scores(logits_BLV, batch, shift=shift, segments=segments), output
+    positions_N = head_positions(batch, shift)
+    labels_N = batch["labels"].flatten()[positions_N + shift]
+    output = model(**inputs, head_positions=positions_N, head_labels=labels_N)
+    scores = _scores_at(
+        positions_N + shift, batch, segments, output["token_losses"], output["token_correct"], output["token_total"]
+    )
+    return scores, output
+
+
+def takes_head_positions(model: Any) -> bool:
+    """Whether a model runs its head where it is asked to (`acclimate.models.sparse_head`)."""
+    return _says(model, "takes_head_positions")
+
+
+def _says(model: Any, name: str) -> bool:
+    """What a model, or the one that a wrapper for several processes holds, says of itself; false if nothing."""
+    while not hasattr(model, name) and hasattr(model, "module"):
+        model = model.module
+    return bool(getattr(model, name, False))
+
+
+def is_packed(batch: Batch, model: Any = None) -> bool:
+    """Whether a batch goes to a model by its segments: always where the model takes them, so that they need not be
+    looked at, which an accelerator would wait for; else where any row has a second text."""
+    return _says(model, "takes_segments") or bool((batch["segment_ids"] > 0).any())
+
+
 def token_scores(
-    logits_BLV: torch.Tensor, batch: Batch, *, labels: str = "labels", segments: str = "segment_ids", shift: int = 0
+    logits: torch.Tensor, batch: Batch, *, segments: str = "segment_ids", shift: int = 0, gathered: bool = False
 ) -> TargetScores:
     """Cross-entropy of each target token.
 
     Args:
-        logits_BLV: the model's.
-        labels, segments: fields of the batch, [B, L] each.
-        shift: how many places before its target a token's logits stand: 1 in a causal decoder.
+        logits: the model's, [B, L, V]; or where they are gathered, those of the targets, [1, N, V].
+        segments: the field of the batch that has the labels' segments, [B, L].
+        shift: how many places before its target a token's logits stand.
     """
-    rows_N, columns_N = batch[labels].ne(IGNORE).nonzero(as_tuple=True)
-    logits_NV = logits_BLV[rows_N, columns_N - shift].float()
-    labels_N = batch[labels][rows_N, columns_N]
-    return TargetScores(
-        losses=F.cross_entropy(logits_NV, labels_N, reduction="none"),
-        correct=logits_NV.argmax(-1).eq(labels_N),
-        labels=labels_N,
-        rows=rows_N,
-        columns=columns_N,
-        segments=batch[segments][rows_N, columns_N],
+    positions_N = head_positions(batch, shift)
+    logits_NV = (logits[0] if gathered else logits.flatten(0, 1)[positions_N]).float()
+    labels_N = batch["labels"].flatten()[positions_N + shift]
+    losses_N = F.cross_entropy(logits_NV, labels_N, reduction="none")
+    return _scores_at(
+        positions_N + shift, batch, segments, losses_N, logits_NV.detach().argmax(-1).eq(labels_N), losses_N.sum()
     )
 
 
-def model_inputs(batch: Batch, *names: str) -> Batch:
-    """The fields of a batch that the model's forward takes.
+def head_positions(batch: Batch, shift: int = 0) -> torch.Tensor:
+    """[N] where the logits of the targets stand, which `collate` found; a batch of other origin may lack them."""
+    if HEAD_POSITIONS in batch:
+        return batch[HEAD_POSITIONS]
+    return batch["labels"].ne(IGNORE).flatten().nonzero()[:, 0] - shift
+
+
+def _scores_at(
+    places_N: torch.Tensor,
+    batch: Batch,
+    segments: str,
+    losses_N: torch.Tensor,
+    correct_N: torch.Tensor,
+    total: torch.Tensor,
+) -> TargetScores:
+    """Scores of the targets at some places of the rows laid end to end."""
+    length = batch["labels"].shape[1]
+    return TargetScores(
+        losses=losses_N,
+        correct=correct_N,
+        labels=batch["labels"].flatten()[places_N],
+        rows=places_N // length,
+        columns=places_N % length,
+        segments=batch[segments].flatten()[places_N],
+        total=total,
+    )
+
+
+def model_inputs(batch: Batch, *names: str, model: Any = None) -> Batch:
+    """The fields of a batch that the model's forward takes, `names` among them where the batch has them.
 
     Packed rows carry `segment_ids` and `position_ids`; rows of one text are told apart from padding by an
     `attention_mask`, which every architecture understands.
     """
     inputs = {name: batch[name] for name in ("input_ids", "visibility", *names) if name in batch}
     segments = batch["segment_ids"]
-    if "visibility" in inputs or bool((segments > 0).any()):
+    if "visibility" in inputs or is_packed(batch, model):
         return {**inputs, "segment_ids": segments, "position_ids": batch["position_ids"]}
     return {**inputs, "attention_mask": segments.ne(PADDING_SEGMENT).long()}

@@ -9,6 +9,7 @@ of its blank in part A. (The paper's second position, within the span, has no pl
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from acclimate.objectives.base import (
     Part,
     TargetScores,
     model_inputs,
-    token_scores,
+    predict_tokens,
 )
 from acclimate.objectives.mntp import NO_BLOOM
 from acclimate.objectives.prefix_lm import PrefixLanguageModelingSettings, check_options
@@ -154,6 +155,6 @@ class BlankInfilling(Objective):
             "visibility": BY_ALL,
         }
 
-    def scores(self, model: object, batch: Batch) -> tuple[TargetScores, ...]:
+    def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
         # The labels are beside what they follow already: nothing is shifted.
-        return (token_scores(model(**model_inputs(batch)).logits, batch),)  # type: ignore[operator]
+        return (predict_tokens(model, model_inputs(batch, model=model), batch)[0],)

@@ -31,7 +31,7 @@ from acclimate.objectives.base import (
     Part,
     TargetScores,
     model_inputs,
-    token_scores,
+    predict_tokens,
 )
 from acclimate.objectives.rows import NO_PLACE, Rows
 from acclimate.objectives.vocabulary import Vocabulary
@@ -67,6 +67,7 @@ class CausalLanguageModeling(InPlaceObjective):
     head = "causal-lm"
     needs = ("pad", "eos")
     parts = (Part("clm", bits_per_byte=True),)
+    shift = 1
 
     def __init__(self, settings: Section, vocabulary: Vocabulary, *, max_length: int, seed: int) -> None:
         super().__init__(settings, vocabulary, max_length=max_length, seed=seed)
@@ -110,7 +111,7 @@ class CausalLanguageModeling(InPlaceObjective):
         }
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        return (token_scores(model(**model_inputs(batch)).logits, batch, shift=1),)
+        return (predict_tokens(model, model_inputs(batch, model=model), batch, shift=self.shift)[0],)
 
 
 def ended_spans(store: TokenStore, isolate: Isolate) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

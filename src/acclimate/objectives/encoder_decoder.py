@@ -17,7 +17,8 @@ from acclimate.objectives.base import (
     Fields,
     Objective,
     TargetScores,
-    token_scores,
+    is_packed,
+    predict_tokens,
 )
 from acclimate.objectives.rows import NO_PLACE
 
@@ -40,15 +41,15 @@ class EncoderDecoderObjective(Objective):
         }
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        logits_BLV = model(**encoder_decoder_inputs(batch)).logits
-        return (token_scores(logits_BLV, batch, segments="decoder_segment_ids"),)
+        inputs = encoder_decoder_inputs(batch, model)
+        return (predict_tokens(model, inputs, batch, segments="decoder_segment_ids")[0],)
 
 
-def encoder_decoder_inputs(batch: Batch) -> Batch:
+def encoder_decoder_inputs(batch: Batch, model: Any = None) -> Batch:
     """The fields of a batch that the forward of an encoder-decoder takes, packed or one text a row."""
     inputs = {name: batch[name] for name in ("input_ids", "decoder_input_ids")}
     segments = batch["segment_ids"]
-    if bool((segments > 0).any()):
+    if is_packed(batch, model):
         return {**inputs, "segment_ids": segments, "decoder_segment_ids": batch["decoder_segment_ids"]}
     return {**inputs, "attention_mask": segments.ne(PADDING_SEGMENT).long()}
 

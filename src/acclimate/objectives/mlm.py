@@ -30,7 +30,7 @@ from acclimate.objectives.base import (
     Part,
     TargetScores,
     model_inputs,
-    token_scores,
+    predict_tokens,
 )
 from acclimate.objectives.rows import NO_PLACE, Row, Rows
 from acclimate.objectives.units import Units, share_of_spans, share_of_units, some_spans, some_units, units_of
@@ -134,7 +134,7 @@ class MaskedLanguageModeling(InPlaceObjective):
         }
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        return (token_scores(model(**model_inputs(batch)).logits, batch),)
+        return (predict_tokens(model, model_inputs(batch, model=model), batch, shift=self.shift)[0],)
 
 
 def labels_at(chosen: NDArray[np.int64], row: Row) -> Fields:

@@ -24,7 +24,7 @@ from acclimate.objectives.base import (
     Part,
     TargetScores,
     model_inputs,
-    token_scores,
+    predict_tokens,
 )
 from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModelingSettings
 from acclimate.objectives.rows import Rows, ranges, read_pieces
@@ -141,16 +141,18 @@ class MaskedLanguageModelingWithNextSentence(MaskedLanguageModeling):
         return {**super().padding(), "token_type_ids": 0, self.parts[1].labels: PADDING_SEGMENT}
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        output = model(**model_inputs(batch, "token_type_ids"))
+        tokens, output = predict_tokens(model, model_inputs(batch, "token_type_ids", model=model), batch)
         logits_BC = output[self._verdict].float()
         labels_B = batch[self.parts[1].labels][:, 0]
         zeros_B = torch.zeros_like(labels_B)
+        losses_B = F.cross_entropy(logits_BC, labels_B, reduction="none")
         verdicts = TargetScores(
-            losses=F.cross_entropy(logits_BC, labels_B, reduction="none"),
+            losses=losses_B,
             correct=logits_BC.argmax(-1).eq(labels_B),
             labels=labels_B,
             rows=torch.arange(len(labels_B), device=labels_B.device),
             columns=zeros_B,
             segments=zeros_B,
+            total=losses_B.sum(),
         )
-        return token_scores(output.prediction_logits, batch), verdicts
+        return tokens, verdicts

@@ -11,12 +11,12 @@ The model is saved as the decoder that it is. Plain `transformers` would run it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
-from acclimate.objectives.base import BY_ALL, Batch, Fields, Part, TargetScores, model_inputs, token_scores
+from acclimate.objectives.base import BY_ALL, Fields, Part
 from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModelingSettings
 from acclimate.objectives.rows import Rows
 from acclimate.recipe import Section
@@ -49,6 +49,7 @@ class MaskedNextTokenPrediction(MaskedLanguageModeling):
     head = "causal-lm"
     parts = (Part("mntp"),)
     directs = True
+    shift = 1
 
     @property
     def frame(self) -> Frame:
@@ -66,6 +67,3 @@ class MaskedNextTokenPrediction(MaskedLanguageModeling):
 
     def padding(self) -> Mapping[str, int]:
         return {**super().padding(), "visibility": BY_ALL}
-
-    def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        return (token_scores(model(**model_inputs(batch)).logits, batch, shift=1),)

@@ -19,8 +19,18 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from acclimate.objectives.base import IGNORE, PADDING_SEGMENT, Batch, Fields, Part, TargetScores, model_inputs
-from acclimate.objectives.base import token_scores as scores_of_tokens
+from acclimate.objectives.base import (
+    IGNORE,
+    PADDING_SEGMENT,
+    Batch,
+    Fields,
+    Part,
+    TargetScores,
+    head_positions,
+    model_inputs,
+    takes_head_positions,
+    token_scores,
+)
 from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModelingSettings
 from acclimate.objectives.rows import Rows
 from acclimate.objectives.vocabulary import Vocabulary
@@ -93,22 +103,34 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         return torch.stack([masked, real]).double()
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
-        generator_logits_BLV, discriminator_logits_BL, ids_BL = model(
-            model_inputs(batch), lambda logits_BLV: self._replaced_ids(logits_BLV, batch)
+        generator_logits, discriminator_logits_BL, ids_BL = self._run(model, batch)
+        gathered = takes_head_positions(model)
+        return (
+            token_scores(generator_logits, batch, gathered=gathered),
+            _verdicts(discriminator_logits_BL, ids_BL, batch),
         )
-        return scores_of_tokens(generator_logits_BLV, batch), _verdicts(discriminator_logits_BL, ids_BL, batch)
 
     def settle(self, model: Any, batch: Batch) -> Mapping[str, torch.Tensor]:
         """What the model's own generator puts in, so that another discriminator can be asked about the same."""
-        return {"replaced_ids": model(model_inputs(batch), lambda logits: self._replaced_ids(logits, batch))[2]}
+        return {"replaced_ids": self._run(model, batch)[2]}
 
-    def _replaced_ids(self, logits_BLV: torch.Tensor, batch: Batch) -> torch.Tensor:
+    def _run(self, model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The generator's logits, everywhere or at the masked tokens only; the discriminator's; and what it judged."""
+        gathered = takes_head_positions(model)
+        few = {"head_positions": head_positions(batch)} if gathered else {}
+        found: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = model(
+            model_inputs(batch, model=model), lambda logits: self._replaced_ids(logits, batch, gathered), **few
+        )
+        return found
+
+    def _replaced_ids(self, logits: torch.Tensor, batch: Batch, gathered: bool = False) -> torch.Tensor:
         """[B, L] the original ids, with the generator's samples at the masked positions."""
         if "replaced_ids" in batch:
             return batch["replaced_ids"]
         ids_BL = _original_ids(batch)
         rows_N, columns_N = batch["labels"].ne(IGNORE).nonzero(as_tuple=True)
-        logits_NV = logits_BLV[rows_N, columns_N].detach().float()
+        # A copy: the generator's loss is taken on the same logits.
+        logits_NV = (logits[0] if gathered else logits[rows_N, columns_N]).detach().float().clone()
         # Ids past the tokenizer's are rows of the embedding that stand for no token.
         logits_NV[:, len(self._special) :] = -torch.inf
         logits_NV[:, : len(self._special)].masked_fill_(self._special.to(logits_NV.device), -torch.inf)
@@ -133,11 +155,13 @@ def _verdicts(logits_BL: torch.Tensor, ids_BL: torch.Tensor, batch: Batch) -> Ta
     rows_N, columns_N = batch["segment_ids"].ne(PADDING_SEGMENT).nonzero(as_tuple=True)
     replaced_N = ids_BL.ne(_original_ids(batch))[rows_N, columns_N]
     logits_N = logits_BL[rows_N, columns_N].float()
+    losses_N = F.binary_cross_entropy_with_logits(logits_N, replaced_N.float(), reduction="none")
     return TargetScores(
-        losses=F.binary_cross_entropy_with_logits(logits_N, replaced_N.float(), reduction="none"),
+        losses=losses_N,
         correct=logits_N.gt(0).eq(replaced_N),
         labels=replaced_N.long(),
         rows=rows_N,
         columns=columns_N,
         segments=batch["segment_ids"][rows_N, columns_N],
+        total=losses_N.sum(),
     )

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
 from acclimate.corpus.parallel import default_workers
+from acclimate.hardware import has_fast_bf16
 from acclimate.recipe import describe, unknown_key
 
 _AT_THE_TOP = "it stands at the top of the recipe: `{0}: …`, not under `training:`"
@@ -96,8 +97,13 @@ AT_LEAST: Mapping[str, int] = {
 # Fields that may not be zero: it would mean "none", and be taken for "not given".
 NOT_ZERO = ("num_train_epochs", "max_steps")
 
-# Where our defaults differ from those of `transformers`.
-DEFAULTS: Mapping[str, Any] = {"logging_steps": 50}
+# Where our defaults differ from those of `transformers`. A loss that is no number is shown as such; to look for it in
+# every step would have an accelerator wait.
+DEFAULTS: Mapping[str, Any] = {"logging_steps": 50, "logging_nan_inf_filter": False}
+# What says how layers are compiled; `compute.py` does it, since the Trainer would compile the model as a whole.
+COMPILE = ("torch_compile", "torch_compile_backend", "torch_compile_mode")
+# What says in which precision is computed; where none of it is given, bf16 is used where it is fast.
+_PRECISION = ("bf16", "fp16")
 # Loader workers beside an accelerator, where the machine has the cores. (By objective, one core makes some 6,000 to
 # 37,000 rows of 128 tokens a second; see `bench/data.py`.) On the CPU the model and the workers share the cores, and
 # making examples is 0.1 % of a step of a small model.
@@ -186,12 +192,14 @@ def _build(values: Mapping[str, Any], output_dir: Path, *, seed: int, report_to:
     given = {name: _adapter(name).validate_python(value) for name, value in values.items()}
     # Else the Trainer takes `bf16: true` on a machine without accelerator for a mistake.
     given.setdefault("use_cpu", not torch.accelerator.is_available())
+    precision = {} if any(name in given for name in _PRECISION) else {"bf16": has_fast_bf16(on_cpu=given["use_cpu"])}
     return TrainingArguments(
         **{
             **DEFAULTS,
+            **precision,
             **_loader_defaults(given),
             "dataloader_pin_memory": torch.cuda.is_available(),
-            **given,
+            **{name: value for name, value in given.items() if name not in COMPILE},
             "output_dir": str(output_dir),
             "seed": seed,
             "report_to": report_to,

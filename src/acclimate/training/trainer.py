@@ -13,6 +13,7 @@ What differs from the stock Trainer, and why:
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import shutil
@@ -76,6 +77,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         held_out: ExampleDataset | None = None,
         evaluate_held_out: EvaluateHeldOut | None = None,
         callbacks: list[TrainerCallback] | None = None,
+        length_multiple: int = 1,
     ) -> None:
         """
         Args:
@@ -85,6 +87,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
             tokenizer: saved beside the model.
             held_out: held-out examples; must be given where `args.eval_strategy` is not "no".
             evaluate_held_out: gives the metrics of a model on them, without prefix.
+            length_multiple: rows of a batch are padded to a multiple of it, as compiled layers want it.
         """
         self.objective: Objective = dataset.objective
         self._evaluate_held_out = evaluate_held_out
@@ -101,7 +104,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
             train_dataset=dataset,
             eval_dataset=held_out,
             processing_class=tokenizer,
-            data_collator=self.objective.collate,
+            data_collator=functools.partial(self.objective.collate, multiple=length_multiple),
             callbacks=callbacks,
         )
         self.remove_callback(PrinterCallback)

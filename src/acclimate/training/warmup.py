@@ -23,6 +23,7 @@ from transformers import (
 
 from acclimate.progress import Listener
 from acclimate.training.callbacks import ProgressTeller, StopOnSignal
+from acclimate.training.compute import ComputeSettings, set_up
 from acclimate.training.settings import training_arguments
 from acclimate.training.stream import ExampleDataset
 from acclimate.training.trainer import ObjectiveTrainer
@@ -70,11 +71,13 @@ def warm_up_head(
     seed: int,
     listener: Listener,
     training: Mapping[str, Any],
+    compute: ComputeSettings,
 ) -> dict[str, Any]:
     """Train only `new_parameters` on general text until the loss levels off or `max_steps` are done.
 
     Args:
         training: the recipe's `training:` section, of which device and precision are taken.
+        compute: how it is computed.
 
     Returns:
         steps, tokens, the loss of the first and last stretch, and whether the loss leveled off, for the manifest.
@@ -97,6 +100,7 @@ def warm_up_head(
                 "save_strategy": "no",
             }
             args = training_arguments(values, Path(folder), seed=seed, report_to="none")
+            set_up(model, compute, args, {})
             trainer = ObjectiveTrainer(model, args, dataset, tokenizer, callbacks=[plateau, stop])
             trainer.add_callback(ProgressTeller(listener, "warming up the new head", lambda: trainer.tokens_seen))
             trainer.train()

@@ -1,0 +1,116 @@
+"""Cross-entropy of target tokens without the logits of all of them at once.
+
+A chunk of the hidden states goes through the head, its losses are taken, and its gradient at once: what is kept for the
+backward pass is the gradient of the hidden states and of the head, no logits. So memory is that of a chunk, whatever
+the number of targets, and nothing is computed twice. (The idea is that of fused linear cross-entropy, as in the Liger
+kernels, Hsu et al. 2024, arXiv:2410.10989; in plain PyTorch here, for any head.)
+
+Rejected: `torch.utils.checkpoint` around the head, which computes each chunk's logits twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+# Numbers in the logits of a chunk: 64 MiB in fp32. Fewer targets than a chunk has go through the head at once.
+CHUNK = 1 << 24
+IGNORE = -100  # a label that is no target, as everywhere in transformers
+
+Head = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class TokenLosses:
+    """What a head made of its targets.
+
+    Attributes:
+        total: sum of the losses in nats, differentiable.
+        losses: [N] fp32, without gradient; 0 where the label is no target.
+        correct: [N] bool; whether the likeliest token is the label.
+    """
+
+    total: torch.Tensor
+    losses: torch.Tensor
+    correct: torch.Tensor
+
+
+def token_losses(
+    head: Head,
+    hidden_NH: torch.Tensor,
+    labels_N: torch.Tensor,
+    parameters: Sequence[torch.Tensor],
+    *,
+    vocabulary: int,
+    chunk: int = CHUNK,
+) -> TokenLosses:
+    """The losses of some targets.
+
+    Args:
+        head: gives the logits [n, V] of hidden states [n, H].
+        hidden_NH: what the body says at the targets.
+        labels_N: the tokens to be said, `IGNORE` for none.
+        parameters: of the head; those that it does not use do no harm.
+        vocabulary: V.
+        chunk: numbers in the logits at a time.
+    """
+    size = max(1, chunk // vocabulary)
+    if len(labels_N) <= size:
+        logits_NV = head(hidden_NH)
+        losses_N, correct_N = _losses(logits_NV, labels_N)
+        return TokenLosses(losses_N.sum(), losses_N.detach(), correct_N)
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    if torch.is_grad_enabled() and (hidden_NH.requires_grad or trained):
+        return TokenLosses(*_ChunkedLosses.apply(head, labels_N, size, hidden_NH, *trained))  # type: ignore[no-untyped-call]
+    parts = [_losses(head(hidden), labels) for hidden, labels in _chunks(hidden_NH, labels_N, size)]
+    losses_N, correct_N = (torch.cat(part) for part in zip(*parts, strict=True))
+    return TokenLosses(losses_N.sum(), losses_N, correct_N)
+
+
+def _losses(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    logits_NV = logits_NV.float()
+    losses_N = F.cross_entropy(logits_NV, labels_N, ignore_index=IGNORE, reduction="none")
+    return losses_N, logits_NV.detach().argmax(-1).eq(labels_N)
+
+
+def _chunks(hidden_NH: torch.Tensor, labels_N: torch.Tensor, size: int) -> Any:
+    return zip(torch.split(hidden_NH, size), torch.split(labels_N, size), strict=True)
+
+
+class _ChunkedLosses(torch.autograd.Function):
+    """(total, losses, correct) of hidden states and head; the gradient of `total` is taken in the forward pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, head: Head, labels_N: torch.Tensor, size: int, hidden_NH: torch.Tensor, *parameters: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        hidden_grad = torch.zeros_like(hidden_NH)
+        # Summed over chunks in fp32, whatever the weights are.
+        grads = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
+        losses, correct = [], []
+        for number, (hidden, labels) in enumerate(_chunks(hidden_NH.detach(), labels_N, size)):
+            with torch.enable_grad():
+                hidden = hidden.requires_grad_(True)
+                part, right = _losses(head(hidden), labels)
+                found = torch.autograd.grad(part.sum(), [hidden, *parameters], allow_unused=True)
+            hidden_grad[number * size : number * size + len(labels)] = found[0]
+            for grad, one in zip(grads, found[1:], strict=True):
+                if one is not None:
+                    grad.add_(one)
+            losses.append(part.detach())
+            correct.append(right)
+        losses_N, correct_N = torch.cat(losses), torch.cat(correct)
+        ctx.save_for_backward(
+            hidden_grad, *(grad.to(parameter.dtype) for grad, parameter in zip(grads, parameters, strict=True))
+        )
+        ctx.mark_non_differentiable(losses_N, correct_N)
+        return losses_N.sum(), losses_N, correct_N
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, total_grad: torch.Tensor, *_: Any) -> tuple[torch.Tensor | None, ...]:
+        return None, None, None, *(grad * total_grad.to(grad.dtype) for grad in ctx.saved_tensors)
