@@ -169,7 +169,12 @@ def test_checking_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_beside_an_accelerator_workers_make_examples(monkeypatch: pytest.MonkeyPatch, cpus: int, workers: int) -> None:
     # As many as there are cores beside that of the process that trains, at most four.
     monkeypatch.setattr("acclimate.training.settings.default_workers", lambda: cpus)
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda allow_none: "fork")
     assert _loader_defaults({"use_cpu": False})["dataloader_num_workers"] == workers
+    # Where processes are not copies, a script without a guard would start itself again.
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda allow_none: None)
+    monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn", "fork"])
+    assert _loader_defaults({"use_cpu": False})["dataloader_num_workers"] == 0
 
 
 def test_on_the_cpu_the_process_that_trains_makes_examples() -> None:

@@ -7,6 +7,7 @@ old recipes may still call by its former name, and where our defaults differ.
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import typing
 from collections.abc import Mapping
 from enum import Enum
@@ -183,9 +184,15 @@ def _loader_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     as the run (an epoch of a small corpus is short), else by the process that trains."""
     workers = values.get("dataloader_num_workers")
     if workers is None:
-        workers = 0 if values["use_cpu"] else min(NUM_WORKERS, default_workers() - 1)
+        workers = 0 if values["use_cpu"] or not _forks() else min(NUM_WORKERS, default_workers() - 1)
     ahead = {"dataloader_prefetch_factor": PREFETCH, "dataloader_persistent_workers": True} if workers else {}
     return {"dataloader_num_workers": workers, **ahead}
+
+
+def _forks() -> bool:
+    """Whether a new process is a copy of this one. Where it starts anew it imports everything again, and needs a guard
+    in the caller's script: nothing to do unasked."""
+    return (multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]) == "fork"
 
 
 def _build(values: Mapping[str, Any], output_dir: Path, *, seed: int, report_to: Any) -> TrainingArguments:
