@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acclimate.randomness import Purpose, generator
+from acclimate.randomness import Purpose, generator, uniform
 
 SEEDS = st.integers(0, 2**32 - 1)
 NUMBERS = st.integers(0, 2**63)
@@ -27,6 +27,42 @@ def test_the_numbers_are_the_same_on_every_machine() -> None:
         "SAMPLES": 4,
         "PAIRS": 5,
     }
+
+
+def philox(counter: list[int], key: list[int]) -> list[int]:
+    """Philox-4x64-10 as it is published (Salmon et al. 2011; Random123's constants)."""
+    mask = 2**64 - 1
+    a, b, c, d = counter
+    k, m = key
+    for _ in range(10):
+        first, second = 0xD2E7470EE14C6C93 * a, 0xCA5A826395121157 * c
+        a, b, c, d = (second >> 64) ^ b ^ k, second & mask, (first >> 64) ^ d ^ m, first & mask
+        k, m = (k + 0x9E3779B97F4A7C15) & mask, (m + 0xBB67AE8584CAA73B) & mask
+    return [a, b, c, d]
+
+
+def test_the_numbers_are_those_of_philox() -> None:
+    # Random123's known answers for a counter and a key of zeros, and of ones.
+    assert philox([0] * 4, [0] * 2) == [0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B]
+    ones = 2**64 - 1
+    assert philox([ones] * 4, [ones] * 2) == [
+        *[0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0],
+    ]
+    # numpy counts before it draws.
+    for seed, purpose, number in (
+        (0, Purpose.CORRUPTION, 0),
+        (42, Purpose.PAIRS, 7),
+        (2**32 - 1, Purpose.ORDER, 2**63),
+    ):
+        expected = [philox([block, 0, 0, int(purpose)], [seed, number]) for block in (1, 2)]
+        assert generator(seed, purpose, number).bit_generator.random_raw(8).tolist() == sum(expected, [])
+
+
+def test_uniform_numbers_are_each_generators_own() -> None:
+    rngs = [generator(1, Purpose.CORRUPTION, number) for number in range(3)]
+    found = uniform(rngs, np.array([2, 0, 3])).tolist()
+    first, last = (generator(1, Purpose.CORRUPTION, number).random(3).tolist() for number in (0, 2))
+    assert found == first[:2] + last
 
 
 @given(SEEDS, st.sampled_from(Purpose), NUMBERS, st.integers(0, 50))

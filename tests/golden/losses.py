@@ -102,13 +102,17 @@ def losses_of(name: str) -> list[float]:
     """The loss of each of ten steps: dropout on, two micro-batches a step, texts packed where the objective packs."""
     model_type, auto_class = MODELS[name]
     objective, settings = resolve_objective(name.split()[0], VARIANTS.get(name, {}), family(tiny_config(model_type)))
-    known = _VARIANT_VOCABULARIES.get(name) or _VOCABULARIES.get(model_type, vocabulary())
-    subject = objective(settings, known, max_length=32, seed=1)
+    subject = objective(settings, known_vocabulary(name), max_length=32, seed=1)
     store: Any = memory_store(chain(30))
     plan = subject.plan(store, isolate="document", packed=subject.packs)
     with _one_thread(), tempfile.TemporaryDirectory() as folder:
         model = _model(subject, model_type, auto_class)
         return learn(subject, store, plan, model, Path(folder), max_steps=STEPS, gradient_accumulation_steps=2)
+
+
+def known_vocabulary(name: str) -> Vocabulary:
+    """The vocabulary that an objective is shown with."""
+    return _VARIANT_VOCABULARIES.get(name) or _VOCABULARIES.get(MODELS[name][0], vocabulary())
 
 
 def _model(subject: Objective, model_type: str, auto_class: str) -> Any:

@@ -100,7 +100,7 @@ class Scripted(np.random.Generator):
         return self.poisson_draws.pop(0)
 
     def permutation(self, x: Any, axis: int = 0) -> Any:  # type: ignore[override]
-        order = np.array(self.orders.pop(0))
+        order = np.array(self.orders.pop(0), dtype=np.int64)
         assert sorted(order) == list(range(x if isinstance(x, int) else len(x)))
         return order if isinstance(x, int) else np.array(x)[order]
 

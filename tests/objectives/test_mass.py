@@ -69,9 +69,9 @@ def prepared_bart() -> Any:
 class Scripted(np.random.Generator):
     """A generator whose draws are the test's."""
 
-    def __init__(self, numbers: list[float], starts: list[int], draws: list[float], choices: list[list[int]]) -> None:
+    def __init__(self, numbers: list[float], starts: list[int], draws: list[float]) -> None:
         super().__init__(np.random.Philox(0))
-        self.numbers, self.starts, self.draws, self.choices = numbers, starts, draws, choices
+        self.numbers, self.starts, self.draws = numbers, starts, draws
 
     def random(self, size: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
         return self.numbers.pop(0) if size is None else np.array([self.draws.pop(0) for _ in range(size)])
@@ -81,22 +81,19 @@ class Scripted(np.random.Generator):
         assert start < low
         return start
 
-    def choice(self, a: Any, size: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
-        choices = self.choices.pop(0)
-        assert len(choices) == size
-        return np.array(choices, dtype=np.int64)
-
 
 # ---- 1. hand-made examples -------------------------------------------------------------------------------------
 
 
 def test_a_pack_by_hand() -> None:
     # Of eight tokens floor(4 + 0.9) = 4 are masked, from the third on: draws 0.1 and 0.5 make masks, 0.85 a random
-    # token, 77, and 0.95 leaves one. Of three tokens floor(1.5 + 0.2) = 1, the first, with draw 0.3.
+    # token, and 0.95 leaves one. Which random token each would be: 0.76 of 95 regular ones is 72.2, so it is the one of
+    # id 5 + 72 = 77. Of three tokens floor(1.5 + 0.2) = 1, the first, with draw 0.3.
     subject = objective()
     store = memory_store([list(range(10, 18)), [20, 21, 22]])
     row = read_row(store, np.array([[0, 8], [9, 12]]), subject.vocabulary)
-    fields = subject.corrupt(row, Scripted([0.9, 0.2], [2, 0], [0.1, 0.85, 0.5, 0.95, 0.3], [[77], []]))
+    draws = [*[0.1, 0.85, 0.5, 0.95], *[0.0, 0.76, 0.0, 0.0]]
+    fields = subject.corrupt(row, Scripted([0.9, 0.2], [2, 0], [*draws, 0.3, 0.0]))
     assert fields["input_ids"].tolist() == [BOS, 10, 11, MASK, 77, MASK, 15, 16, 17, EOS, BOS, MASK, 21, 22, EOS]
     # Each token stands at its own position: the first of the piece behind a mask, the others behind their neighbours.
     nothing = [MASK] * 4
@@ -113,7 +110,7 @@ def test_a_joint_within_the_piece_is_read_and_not_asked_for() -> None:
     subject = objective()
     store = memory_store([[10, 11], [12, UNK, 13, 14, 15]], groups="aa", newline=NEWLINE)
     row = read_row(store, np.array([[0, 8]]), subject.vocabulary)
-    fields = subject.corrupt(row, Scripted([0.0], [1], [0.1] * 3, [[]]))
+    fields = subject.corrupt(row, Scripted([0.0], [1], [0.1] * 3 + [0.0] * 3))
     assert fields["input_ids"].tolist() == [BOS, 10, MASK, NEWLINE, MASK, UNK, MASK, 14, 15, EOS]
     assert fields["decoder_input_ids"].tolist() == [EOS, MASK, MASK, 11, NEWLINE, 12, UNK, MASK, MASK, MASK]
     assert fields["labels"].tolist() == [IGNORE, IGNORE, 11, IGNORE, 12, IGNORE, 13, IGNORE, IGNORE, IGNORE]

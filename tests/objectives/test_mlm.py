@@ -14,13 +14,9 @@ from acclimate.corpus import open_corpus
 from acclimate.errors import ModelError
 from acclimate.models.attention import separate_segments
 from acclimate.objectives.base import IGNORE, INPUT_PLACES, LABEL_PLACES, PADDING_SEGMENT
-from acclimate.objectives.mlm import (
-    SPAN_LENGTHS,
-    MaskedLanguageModeling,
-    MaskedLanguageModelingSettings,
-    choose_units,
-)
-from acclimate.objectives.rows import NO_PLACE, Row, count_places
+from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModelingSettings, choose_units
+from acclimate.objectives.rows import NO_PLACE, Row, Rows, count_places
+from acclimate.objectives.units import SPAN_LENGTHS
 from acclimate.randomness import Purpose, generator
 from acclimate.tokens.store import TokenStore, build_token_store
 from tests.objectives.tiny import CLS, FIRST_REGULAR, MASK, PAD, SEP, bert, corpus_folder, row, tokenizer, vocabulary
@@ -31,12 +27,18 @@ def objective(*, max_length: int = 32, seed: int = 1, size: int = 100, **options
     return MaskedLanguageModeling(settings, vocabulary(size), max_length=max_length, seed=seed)
 
 
+def units_of(row: Row, settings: MaskedLanguageModelingSettings, rng: np.random.Generator) -> list[np.ndarray]:
+    """The units that are chosen from a row: of each the positions of its tokens."""
+    units = choose_units(Rows.of([row]), settings, [rng])
+    return np.split(units.tokens, np.cumsum(units.lengths)[:-1]) if len(units.lengths) else []
+
+
 class Scripted(np.random.Generator):
     """A generator whose draws are written out by the test."""
 
-    def __init__(self, *, uniform: list[float], order: list[int] = [], choices: list[int] = []) -> None:  # noqa: B006
+    def __init__(self, *, uniform: list[float], order: list[int] = []) -> None:  # noqa: B006
         super().__init__(np.random.Philox(0))
-        self.uniform, self.order, self.choices = list(uniform), order, choices
+        self.uniform, self.order = list(uniform), order
 
     def random(self, size: object = None, *args: object, **kwargs: object) -> object:  # type: ignore[override]
         if size is None:
@@ -48,10 +50,6 @@ class Scripted(np.random.Generator):
         items = np.arange(x) if isinstance(x, int) else np.asarray(x)
         return items[self.order]
 
-    def choice(self, a: object, size: object = None, *args: object, **kwargs: object) -> object:  # type: ignore[override]
-        drawn, self.choices = self.choices[: int(size)], self.choices[int(size) :]  # type: ignore[call-overload]
-        return np.array(drawn, dtype=np.int64)
-
 
 # ---- 1. hand-made examples -------------------------------------------------------------------------------------
 
@@ -60,8 +58,10 @@ def test_tokens_by_hand() -> None:
     # Ten tokens 10 … 19 between [CLS] (position 0) and [SEP] (11), so candidates are positions 1 … 10. Laid on a
     # circle of 10 in the order 4th, 1st, 9th, 6th … candidate; the arc of 0.3 * 10 = 3 tokens begins at 0.55 * 10 =
     # 5.5, so it covers the starts 6, 7 and 8: candidates 2, 3, 5 of the order, which are positions 3, 4, 6.
-    # Draws 0.1 < 0.8: mask; 0.85 in [0.8, 0.9): random token, 77; 0.95: stays.
-    rng = Scripted(uniform=[0.55, 0.1, 0.85, 0.95], order=[4, 1, 9, 6, 0, 8, 2, 3, 5, 7], choices=[77])
+    # Draws 0.1 < 0.8: mask; 0.85 in [0.8, 0.9): random token; 0.95: stays. Which random token each would be is drawn
+    # next: 0.76 of 95 regular ones is 72.2, so it is the one of id 5 + 72 = 77.
+    uniform = [0.55, *[0.1, 0.85, 0.95], *[0.0, 0.76, 0.0]]
+    rng = Scripted(uniform=uniform, order=[4, 1, 9, 6, 0, 8, 2, 3, 5, 7])
     fields = objective(mlm_probability=0.3).corrupt(row(list(range(10, 20))), rng)
     assert fields["input_ids"].tolist() == [CLS, 10, 11, MASK, 77, 14, 15, 16, 17, 18, 19, SEP]
     expected = [IGNORE] * 12
@@ -77,7 +77,7 @@ def test_words_by_hand() -> None:
     starts = [[1, 1, 0, 0, 1, 0, 1]]
 
     def chosen(place: float) -> list[list[int]]:
-        units = choose_units(
+        units = units_of(
             row([10, 11, 12, 13, 14, 15, 16], word_starts=starts),
             MaskedLanguageModelingSettings(mlm_probability=0.5, unit="word"),
             Scripted(uniform=[place], order=[2, 1, 0, 3]),
@@ -97,7 +97,7 @@ def test_a_span_is_replaced_as_one() -> None:
     for number in range(300):
         subject = objective(unit="span", max_length=128)
         rng = generator(3, Purpose.CORRUPTION, number)
-        units = choose_units(row(text), subject.masking, generator(3, Purpose.CORRUPTION, number))
+        units = units_of(row(text), subject.masking, generator(3, Purpose.CORRUPTION, number))
         fields = subject.corrupt(row(text), rng)
         for unit in units:
             ids, labels = fields["input_ids"][unit], fields["labels"][unit]
@@ -146,7 +146,7 @@ def test_budget_is_even_over_word_lengths() -> None:
     settings = MaskedLanguageModelingSettings(unit="word")
     chosen_short = chosen_long = 0
     for number in range(6_000):
-        for unit in choose_units(
+        for unit in units_of(
             row(list(range(10, 50)), word_starts=[starts]), settings, generator(5, Purpose.CORRUPTION, number)
         ):
             chosen_short += len(unit) == 1
@@ -161,7 +161,7 @@ def test_span_lengths_are_spanberts() -> None:
     lengths = []
     settings = MaskedLanguageModelingSettings(unit="span")
     for number in range(3_000):
-        units = choose_units(row(list(range(10, 90)) * 4), settings, generator(2, Purpose.CORRUPTION, number))
+        units = units_of(row(list(range(10, 90)) * 4), settings, generator(2, Purpose.CORRUPTION, number))
         lengths += [len(unit) for unit in units[:3]]
     counts = np.bincount(lengths, minlength=11)[1:] / len(lengths)
     # The first spans of a long text are hardly ever in each other's way. Total variation under noise of 9,000 draws.
@@ -198,7 +198,7 @@ def test_units_are_whole_words(starts: list[bool], number: int, k: int) -> None:
     word_of = np.cumsum([0, *starts, 0])
     for options in ({"unit": "word"}, {"unit": "span"}, {"unit": "word", "masks_per_text": k}):
         settings = MaskedLanguageModelingSettings.model_validate(options)
-        units = choose_units(
+        units = units_of(
             row([10] * length, word_starts=[[int(flag) for flag in starts]]),
             settings,
             generator(1, Purpose.CORRUPTION, number),
@@ -213,7 +213,7 @@ def test_units_are_whole_words(starts: list[bool], number: int, k: int) -> None:
 
 def test_masks_per_text_counts_in_every_piece() -> None:
     settings = MaskedLanguageModelingSettings(masks_per_text=2)
-    units = choose_units(row([10, 11, 12], [13], [14, 15, 16, 17]), settings, generator(1, Purpose.CORRUPTION))
+    units = units_of(row([10, 11, 12], [13], [14, 15, 16, 17]), settings, generator(1, Purpose.CORRUPTION))
     segments = row([10, 11, 12], [13], [14, 15, 16, 17]).segment_ids
     assert np.bincount([segments[unit[0]] for unit in units]).tolist() == [2, 1, 2]
 

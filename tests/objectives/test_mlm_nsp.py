@@ -75,12 +75,13 @@ def test_a_pair_by_hand(
 ) -> None:
     # Documents of four tokens at places 0 … 3 and 5 … 8, each cut in two. Row 0 has its own second half, or that of
     # the other document. Candidates are positions 1, 2, 4, 5; in the order 2, 0, 1, 3 of them the arc of 0.5 * 4
-    # tokens from 0 on takes the first two: positions 4 and 1. Draws: 0.1 is masked, 0.95 stays.
+    # tokens from 0 on takes the first two: positions 4 and 1. Draws: 0.1 is masked, 0.95 stays; the last two are for
+    # random tokens.
     monkeypatch.setattr(
         "acclimate.objectives.mlm_nsp.exchange", lambda *_: (np.array(partners), np.array([label, label]))
     )
     subject = objective(mlm_probability=0.5)
-    monkeypatch.setattr(subject, "rng", lambda key: Scripted(uniform=[0.0, 0.1, 0.95], order=[2, 0, 1, 3]))
+    monkeypatch.setattr(subject, "rng", lambda key: Scripted(uniform=[0.0, 0.1, 0.95, 0.0, 0.0], order=[2, 0, 1, 3]))
     store = memory_store([[10, 11, 12, 13], [20, 21, 22, 23]])
     plan = plan_of(subject, store)
     fields = subject.example(store, plan, 0)

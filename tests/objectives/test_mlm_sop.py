@@ -88,9 +88,9 @@ def test_a_pair_by_hand(
 ) -> None:
     # A document of three tokens is cut into two and one; swapped, the one comes first. Of the three candidates the arc
     # of 0.4 * 3 = 1.2 tokens from 0.4 * 3 = 1.2 on reaches to 2.4 and covers the start 2: the last of the order 0, 2,
-    # 1, which is the second candidate. The draw 0.5 masks it.
+    # 1, which is the second candidate. The draw 0.5 masks it; the last one is for a random token.
     subject = objective(mlm_probability=0.4)
-    draws = {"uniform": [0.4, 0.5], "order": [0, 2, 1]}
+    draws = {"uniform": [0.4, 0.5, 0.0], "order": [0, 2, 1]}
     monkeypatch.setattr(subject, "rng", lambda key: Tossed(label, **draws))
     store = memory_store([[10, 11, 12]])
     fields = subject.example(store, plan_of(subject, store), 0)

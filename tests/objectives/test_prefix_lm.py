@@ -28,7 +28,7 @@ from acclimate.objectives.base import (
 from acclimate.objectives.prefix_lm import (
     PrefixLanguageModeling,
     PrefixLanguageModelingSettings,
-    prefix_length,
+    prefix_lengths,
 )
 from acclimate.objectives.rows import NO_PLACE
 from acclimate.randomness import Purpose, generator
@@ -102,8 +102,8 @@ class Draws(np.random.Generator):
         super().__init__(np.random.Philox(0))
         self.draws = list(draws)
 
-    def random(self, *args: Any, **kwargs: Any) -> float:  # type: ignore[override]
-        return self.draws.pop(0)
+    def random(self, size: int, **kwargs: Any) -> Any:  # type: ignore[override]
+        return np.array([self.draws.pop(0) for _ in range(size)])
 
 
 # ---- 1. hand-made examples -------------------------------------------------------------------------------------
@@ -126,12 +126,18 @@ def test_a_pack_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_fixed_ratio_by_hand() -> None:
+    def lengths(length: int, ratio: float | None, *draws: float) -> list[int]:
+        found: list[int] = prefix_lengths(np.full(len(draws), length), ratio, np.array(draws)).tolist()
+        return found
+
     # 0.5 of 5 is 2.5: 2 or 3, half of the time each; of 2 it is 1; of one token all, so that nothing is asked.
-    assert [prefix_length(5, 0.5, Draws(draw)) for draw in (0.0, 0.49, 0.5, 0.99)] == [2, 2, 3, 3]
-    assert [prefix_length(2, 0.5, Draws(draw)) for draw in (0.0, 0.99)] == [1, 1]
+    assert lengths(5, 0.5, 0.0, 0.49, 0.5, 0.99) == [2, 2, 3, 3]
+    assert lengths(2, 0.5, 0.0, 0.99) == [1, 1]
     # At least one token, and one less than all at most.
-    assert [prefix_length(5, 0.01, Draws(0.0)), prefix_length(5, 0.99, Draws(0.99))] == [1, 4]
-    assert prefix_length(1, 0.5, Draws(0.5)) == prefix_length(1, None, Draws(0.5)) == 1
+    assert lengths(5, 0.01, 0.0) + lengths(5, 0.99, 0.99) == [1, 4]
+    assert lengths(1, 0.5, 0.5) == lengths(1, None, 0.5) == [1]
+    # Drawn evenly: 1 + floor(0.74 * 4) of five, and 1 + floor(0.75 * 4).
+    assert lengths(5, None, 0.0, 0.74, 0.75, 0.99) == [1, 3, 4, 4]
 
 
 @pytest.mark.parametrize("bos", [True, False])
@@ -204,8 +210,9 @@ def test_prefixes_are_uniform_over_a_million_tokens() -> None:
 def test_a_ratio_holds_on_average() -> None:
     # 0.3 of 17 is 5.1: five, and six in one of ten. The deviation of one draw is sqrt(0.1 * 0.9).
     num = 20_000
-    found = [prefix_length(17, 0.3, generator(1, Purpose.CORRUPTION, number)) for number in range(num)]
-    assert set(found) == {5, 6}
+    draws = np.array([generator(1, Purpose.CORRUPTION, number).random() for number in range(num)])
+    found = prefix_lengths(np.full(num, 17), 0.3, draws)
+    assert set(found.tolist()) == {5, 6}
     assert abs(np.mean(found) - 5.1) < 3 * math.sqrt(0.09 / num)
 
 

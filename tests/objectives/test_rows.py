@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acclimate.objectives.rows import NO_PLACE, Row, count_places, read_row
+from acclimate.objectives.rows import NO_PLACE, Row, Rows, begin_stretches, count_places, ranges, read_row, read_rows
+from acclimate.tokens.packing import Plan
 from acclimate.tokens.store import WORD_START
 from acclimate.tokens.tokenizers import Frame
 from tests.objectives.tiny import CLS, SEP, UNK, memory_store, row, vocabulary
@@ -57,6 +58,35 @@ def test_a_piece_by_itself_is_what_is_read_by_itself(lengths: list[int]) -> None
         mine, alone = whole.piece(number), read_row(store, pieces[number : number + 1], vocabulary())
         for name in Row.__dataclass_fields__:
             assert np.array_equal(getattr(mine, name), getattr(alone, name)), name
+
+
+def test_rows_end_to_end_by_hand() -> None:
+    # Three texts in two rows, the second row first.
+    store = memory_store([[10, 11, 12], [13], [14, 15]])
+    plan = Plan(np.array([0, 1, 3]), np.array([[0, 3], [4, 5], [6, 8]]), row_length=8, frame_length=2)
+    rows = read_rows(store, plan, [1, 0, 1], vocabulary())
+    assert len(rows) == 3 and rows.lengths.tolist() == [7, 5, 7]
+    assert rows.tokens.input_ids.tolist() == [CLS, 13, SEP, CLS, 14, 15, SEP, CLS, 10, 11, 12, SEP] + [
+        *[CLS, 13, SEP, CLS, 14, 15, SEP]
+    ]
+    assert rows.tokens.segment_ids.tolist() == [0] * 3 + [1] * 4 + [0] * 5 + [0] * 3 + [1] * 4
+    assert rows.row_ids.tolist() == [0] * 7 + [1] * 5 + [2] * 7
+    assert rows.num_pieces.tolist() == [2, 1, 2]
+    assert rows.piece_ids.tolist() == [0] * 3 + [1] * 4 + [2] * 5 + [3] * 3 + [4] * 4
+    assert [part["x"].tolist() for part in rows.split({"x": rows.row_ids})] == [[0] * 7, [1] * 5, [2] * 7]
+    for number, one in zip([1, 0, 1], rows, strict=True):
+        alone = read_row(store, plan.row(number), vocabulary())
+        for name in Row.__dataclass_fields__:
+            assert np.array_equal(getattr(one, name), getattr(alone, name)), name
+    again = Rows.of(list(rows))
+    assert np.array_equal(again.tokens.places, rows.tokens.places) and np.array_equal(again.lengths, rows.lengths)
+
+
+def test_ranges_and_stretches_by_hand() -> None:
+    assert ranges(np.array([5, 0, 7]), np.array([2, 0, 3])).tolist() == [5, 6, 7, 8, 9]
+    assert ranges(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)).tolist() == []
+    assert begin_stretches(np.array([0, 1, 2, 5, 7, 8])).tolist() == [True, False, False, True, True, False]
+    assert begin_stretches(np.empty(0, dtype=np.int64)).tolist() == []
 
 
 def test_counting_places() -> None:

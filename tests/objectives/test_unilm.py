@@ -82,14 +82,14 @@ def way_of(fields: Fields) -> int:
 
 
 class Scripted(np.random.Generator):
-    """A generator whose draws are the test's: of single numbers, of several, and orders."""
+    """A generator whose draws are the test's: of numbers, and an order."""
 
-    def __init__(self, numbers: list[float], arrays: list[list[float]], order: list[int]) -> None:
+    def __init__(self, draws: list[float], order: list[int]) -> None:
         super().__init__(np.random.Philox(0))
-        self.numbers, self.arrays, self.order = numbers, arrays, order
+        self.draws, self.order = draws, order
 
     def random(self, size: Any = None, **kwargs: Any) -> Any:  # type: ignore[override]
-        return self.numbers.pop(0) if size is None else np.array(self.arrays.pop(0))
+        return np.array([self.draws.pop(0) for _ in range(size)])
 
     def permutation(self, x: Any, axis: int = 0) -> Any:  # type: ignore[override]
         return np.array(self.order)
@@ -115,8 +115,10 @@ class Scripted(np.random.Generator):
 )
 def test_a_pack_by_hand(draw: float, expected: list[int]) -> None:
     # The budget is 0.3 of 7 tokens, 2.1. On a circle in the order 4, 1, 0, … the arc from 0.0 covers the first three
-    # starts: the tokens 4, 1 and 0 of the two texts, at 7, 2 and 1. Draws 0.1 and 0.5 make masks, 0.95 leaves one.
-    rng = Scripted([0.0, draw, 0.5, 0.9], [[0.1, 0.5, 0.95]], [4, 1, 0, 2, 3, 5, 6])
+    # starts: the tokens 4, 1 and 0 of the two texts, at 7, 2 and 1. Draws 0.1 and 0.5 make masks, 0.95 leaves one;
+    # the three behind them are for random tokens. Then the way is drawn, and the sources of both texts.
+    draws = [0.0, *[0.1, 0.5, 0.95], *[0.0] * 3, draw, *[0.5, 0.9]]
+    rng = Scripted(draws, [4, 1, 0, 2, 3, 5, 6])
     fields = objective(mlm_probability=0.3).corrupt(row([10, 11, 12, 13], [20, 21, 22]), rng)
     assert fields["input_ids"].tolist() == [CLS, 10, MASK, 12, 13, SEP, CLS, MASK, 21, 22, SEP]
     labels = [IGNORE] * 11

@@ -14,6 +14,7 @@ from acclimate.training.settings import (
     DEFAULTS,
     OWNED,
     RENAMED,
+    _loader_defaults,
     check_training,
     training_arguments,
     training_fields,
@@ -162,3 +163,34 @@ def test_checking_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     assert check_training({"max_steps": 5}) == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("cpus", "workers"), [(1, 0), (2, 1), (3, 2), (16, 4)])
+def test_beside_an_accelerator_workers_make_examples(monkeypatch: pytest.MonkeyPatch, cpus: int, workers: int) -> None:
+    # As many as there are cores beside that of the process that trains, at most four.
+    monkeypatch.setattr("acclimate.training.settings.default_workers", lambda: cpus)
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda allow_none: "fork")
+    assert _loader_defaults({"use_cpu": False})["dataloader_num_workers"] == workers
+    # Where processes are not copies, a script without a guard would start itself again.
+    monkeypatch.setattr("multiprocessing.get_start_method", lambda allow_none: None)
+    monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn", "fork"])
+    assert _loader_defaults({"use_cpu": False})["dataloader_num_workers"] == 0
+
+
+def test_on_the_cpu_the_process_that_trains_makes_examples() -> None:
+    assert _loader_defaults({"use_cpu": True}) == {"dataloader_num_workers": 0}
+    args = arguments({"use_cpu": True})
+    assert (args.dataloader_num_workers, args.dataloader_prefetch_factor) == (0, None)
+    assert not args.dataloader_persistent_workers
+
+
+def test_workers_that_are_asked_for_live_on_and_work_ahead() -> None:
+    args = arguments({"use_cpu": True, "dataloader_num_workers": 3})
+    assert (args.dataloader_num_workers, args.dataloader_prefetch_factor) == (3, 4)
+    assert args.dataloader_persistent_workers
+    # What is given holds.
+    args = arguments(
+        {"dataloader_num_workers": 3, "dataloader_prefetch_factor": 2, "dataloader_persistent_workers": False}
+    )
+    assert args.dataloader_prefetch_factor == 2 and not args.dataloader_persistent_workers
+    assert arguments({"dataloader_num_workers": 0}).dataloader_num_workers == 0

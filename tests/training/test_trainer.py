@@ -148,9 +148,9 @@ class Recording(ExampleDataset):
         super().__init__(dataset.objective, dataset.store, dataset.plan)
         self.keys: list[int] = []
 
-    def __getitem__(self, key: int) -> Any:
-        self.keys.append(key)
-        return super().__getitem__(key)
+    def __getitems__(self, keys: Any) -> Any:
+        self.keys += keys
+        return super().__getitems__(keys)
 
 
 def test_every_example_is_trained_on_once_an_epoch(dataset: ExampleDataset, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from acclimate.interop.examples import checked_objective
 from acclimate.interop.loss import loss_of_outputs
 from acclimate.interop.surface import Surface
 from acclimate.objectives.base import IGNORE, PADDING_SEGMENT, Batch, Objective, pad
-from acclimate.objectives.rows import NO_PLACE, Row
+from acclimate.objectives.rows import NO_PLACE, Row, Rows
 from acclimate.tokens.sentences import batch_sentence_starts
 from acclimate.tokens.words import batch_word_starts
 
@@ -91,12 +91,9 @@ class MaskingCollator:
         self._calls = 0
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> Batch:
-        numbers = self._numbers(features)
-        rows = [self._row(feature) for feature in features]
-        examples = [
-            self.objective.corrupt(row, self.objective.rng(number)) for row, number in zip(rows, numbers, strict=True)
-        ]
-        batch = self._plain(self.objective.collate(examples))
+        rngs = self.objective.rngs(self._numbers(features))
+        rows = Rows.of([self._row(feature) for feature in features])
+        batch = self._plain(self.objective.collate(self.objective.corrupt_rows(rows, rngs)))
         if "token_type_ids" in features[0] and "decoder_input_ids" not in batch:
             types = [_seen(feature, "token_type_ids") for feature in features]
             batch["token_type_ids"] = pad(types, self._type_padding)

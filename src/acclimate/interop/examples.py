@@ -230,6 +230,9 @@ class _ByKey(ExampleDataset):
     def __getitem__(self, key: int) -> Fields:
         return Example(super().__getitem__(key))  # type: ignore[return-value]
 
+    def __getitems__(self, keys: Sequence[int]) -> list[Fields]:
+        return [Example(fields) for fields in super().__getitems__(keys)]  # type: ignore[misc]
+
 
 class _Stretch(torch.utils.data.Sampler[int]):
     """The keys at some positions of the stream."""

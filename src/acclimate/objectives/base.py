@@ -1,11 +1,12 @@
 """What an objective is: which model it needs, which examples it cuts, what it corrupts, and its loss.
 
-    TokenStore ──plan──► rows of pieces ──read──► Row ──corrupt──► fields ──collate──► batch ──sums──► loss
+    TokenStore ──plan──► rows of pieces ──read──► Rows ──corrupt──► fields ──collate──► batch ──sums──► loss
 
-An example's number in the endless stream of epochs is its *key*: `key = epoch * len(plan) + row`. What the model gets
-for a key is a pure function of (seed, key): the same for any number of workers, processes or restarts. Nothing here
-divides a loss: an objective returns sums over targets, and how many targets there are (`counts`, known before the
-forward); the Trainer divides by the global count, so that accumulation and several processes change nothing.
+The rows of a batch are read together, and corrupted together where the rule allows it (`examples`). An example's number
+in the endless stream of epochs is its *key*: `key = epoch * len(plan) + row`. What the model gets for a key is a pure
+function of (seed, key): the same in any batch, for any number of workers, processes or restarts. Nothing here divides a
+loss: an objective returns sums over targets, and how many targets there are (`counts`, known before the forward); the
+Trainer divides by the global count, so that accumulation and several processes change nothing.
 
 Shape suffixes: B rows, L tokens in a row, N targets, P parts of the loss, V vocabulary.
 """
@@ -22,12 +23,13 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from acclimate.objectives.rows import Row, read_row
+from acclimate.objectives.rows import Row, Rows, read_rows
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.randomness import Purpose, generator
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan, pack
 from acclimate.tokens.store import Isolate, TokenStore
+from acclimate.tokens.tokenizers import Frame
 
 IGNORE = -100  # a label that is no target, as everywhere in transformers
 PADDING_SEGMENT = -1
@@ -89,7 +91,7 @@ class Objective(ABC):
     """A self-supervised objective.
 
     A subclass is one file: it sets the class attributes, and implements `corrupt`, `padding` and `scores`; `plan`,
-    `example`, `collate`, `counts` and `sums` have defaults that fit most.
+    `examples`, `collate`, `counts` and `sums` have defaults that fit most.
 
     Class attributes:
         name: as in recipes and in the table `OBJECTIVES`.
@@ -175,7 +177,7 @@ class Objective(ABC):
             store.spans(isolate),
             store.flags,
             row_length=self.max_length,
-            frame_length=len(self.vocabulary.frame),
+            frame_length=len(self.frame),
             packed=packed,
         )
 
@@ -187,14 +189,31 @@ class Objective(ABC):
         """[R] how many tokens each row has in an epoch, frames included, padding not."""
         return plan.row_lengths
 
+    @property
+    def frame(self) -> Frame:
+        """What stands around each piece of a row."""
+        return self.vocabulary.frame
+
     def example(self, store: TokenStore, plan: Plan, key: int) -> Fields:
         """What the model gets for a key: a pure function of the seed, the key, the store and the plan."""
-        row = read_row(store, plan.row(key % len(plan)), self.vocabulary)
-        return self.corrupt(row, self.rng(key))
+        return self.examples(store, plan, [key])[0]
+
+    def examples(self, store: TokenStore, plan: Plan, keys: Sequence[int]) -> list[Fields]:
+        """The examples of some keys, made together; each is what it is by itself."""
+        rows = self.read(store, plan, [key % len(plan) for key in keys])
+        return self.corrupt_rows(rows, self.rngs(keys))
+
+    def read(self, store: TokenStore, plan: Plan, numbers: Sequence[int]) -> Rows:
+        """The rows of a plan of some numbers."""
+        return read_rows(store, plan, numbers, self.vocabulary, self.frame)
 
     def rng(self, key: int) -> np.random.Generator:
         """The only source of chance for the example of a key."""
         return generator(self.seed, Purpose.CORRUPTION, key)
+
+    def rngs(self, keys: Sequence[int]) -> list[np.random.Generator]:
+        """`rng` of each key."""
+        return [self.rng(key) for key in keys]
 
     @abstractmethod
     def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
@@ -203,6 +222,10 @@ class Objective(ABC):
         Beside the fields of `padding` there are `input_places` and `label_places` ([L], beside `labels`): where in the
         token stream the inputs and targets are from.
         """
+
+    def corrupt_rows(self, rows: Rows, rngs: Sequence[np.random.Generator]) -> list[Fields]:
+        """`corrupt` of each row of a batch, with its own generator."""
+        return [self.corrupt(row, rng) for row, rng in zip(rows, rngs, strict=True)]
 
     @abstractmethod
     def padding(self) -> Mapping[str, int]:
@@ -239,6 +262,24 @@ class Objective(ABC):
         """Fields, beside those of `padding`, that depend on a model and are to be the same for every model compared
         with it: {field: [B, L]}. None for most objectives."""
         return {}
+
+
+class InPlaceObjective(Objective):
+    """An objective whose examples have the tokens of their rows, one for one: some replaced, none moved, added or taken
+    out. So it corrupts all rows of a batch at once: a subclass implements `corrupt_tokens` in place of `corrupt`."""
+
+    @abstractmethod
+    def corrupt_tokens(self, rows: Rows, rngs: Sequence[np.random.Generator]) -> Fields:
+        """`corrupt` for the rows of a batch end to end: fields of [T] for all of their tokens.
+
+        What a row gets depends on itself and its own one of `rngs` alone.
+        """
+
+    def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
+        return self.corrupt_tokens(Rows.of([row]), [rng])
+
+    def corrupt_rows(self, rows: Rows, rngs: Sequence[np.random.Generator]) -> list[Fields]:
+        return rows.split(self.corrupt_tokens(rows, rngs))
 
 
 def pad(arrays: Sequence[NDArray[Any]], fill: int, multiple: int = 1) -> torch.Tensor:

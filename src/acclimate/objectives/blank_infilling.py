@@ -32,7 +32,7 @@ from acclimate.objectives.base import (
 )
 from acclimate.objectives.mntp import NO_BLOOM
 from acclimate.objectives.prefix_lm import PrefixLanguageModelingSettings, check_options
-from acclimate.objectives.rows import NO_PLACE, Row, read_row
+from acclimate.objectives.rows import NO_PLACE, Row, begin_stretches, ranges
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan, pack
@@ -61,19 +61,18 @@ class BlankInfilling(Objective):
         super().__init__(settings, vocabulary, max_length=max_length, seed=seed)
         if vocabulary.mask_id is None or vocabulary.blank_ids is None:
             raise ModelError("`blank_infilling` needs a mask token and tokens for the start and end of a blank")
-        self._frame = Frame(vocabulary.frame.prefix, ())
         # Each span costs two tokens, its mask and its start: so many spans a token of text are provided for.
         self._spans_per_token = 1.3 * self.settings.noise_density / max(1.0, self.settings.poisson_lambda)
 
     def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
         # Two tokens of the frame stand for the one span that every text has at least.
-        frame = len(self._frame) + 2
+        frame = len(self.frame) + 2
         room = int((self.max_length - frame) / (1 + 2 * self._spans_per_token)) + frame
         return pack(store.spans(isolate), store.flags, row_length=room, frame_length=frame, packed=packed)
 
-    def example(self, store: TokenStore, plan: Plan, key: int) -> Fields:
-        row = read_row(store, plan.row(key % len(plan)), self.vocabulary, self._frame)
-        return self.corrupt(row, self.rng(key))
+    @property
+    def frame(self) -> Frame:
+        return Frame(self.vocabulary.frame.prefix, ())
 
     def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
         parts = [self._blank(row.piece(segment), rng) for segment in range(row.num_pieces)]
@@ -85,62 +84,67 @@ class BlankInfilling(Objective):
         """One text: part A, then part B."""
         assert self.vocabulary.mask_id is not None and self.vocabulary.blank_ids is not None
         start_id, end_id = self.vocabulary.blank_ids
-        spans = self._spans(piece, rng)
+        firsts, sizes = self._spans(piece, rng)
         taken = np.zeros(len(piece), dtype=bool)
-        first = np.zeros(len(piece), dtype=bool)
-        for span in spans:
-            taken[span] = True
-            first[span[0]] = True
-        kept = ~taken | first
-        ids = np.where(first, self.vocabulary.mask_id, piece.input_ids)[kept]
-        places = np.where(taken, NO_PLACE, piece.places)[kept]
-        positions = np.cumsum(kept) - 1
-        count = len(ids)
-        part_b = [spans[index] for index in rng.permutation(len(spans))]
-        behind = [np.concatenate([[start_id], piece.input_ids[span]]) for span in part_b]
-        asked = [np.concatenate([piece.input_ids[span], [end_id]]) for span in part_b]
-        asked_places = [np.concatenate([piece.places[span], [NO_PLACE]]) for span in part_b]
-        at = [np.full(len(span) + 1, positions[span[0]]) for span in part_b]
-        nothing = np.empty(0, dtype=np.int64)
+        taken[ranges(firsts, sizes)] = True
+        kept = ~taken
+        kept[firsts] = True
+        ids_a, places_a = piece.input_ids.copy(), piece.places.copy()
+        ids_a[firsts], places_a[taken] = self.vocabulary.mask_id, NO_PLACE
+        num_kept = int(np.count_nonzero(kept))
+
+        order = rng.permutation(len(firsts))
+        firsts, sizes = firsts[order], sizes[order]
+        tokens = ranges(firsts, sizes)
+        # Where in part B a span's tokens are asked for: its end token is behind them, and its start token, which has
+        # the place of the first one, is read for that.
+        positions = (kept.cumsum() - 1)[firsts]
+        asked = np.arange(len(tokens)) + np.arange(len(sizes)).repeat(sizes)
+        behind, labels = (np.full(len(tokens) + len(sizes), token, dtype=np.int64) for token in (start_id, end_id))
+        input_places, label_places = (np.full(len(behind), NO_PLACE, dtype=np.int64) for _ in range(2))
+        behind[asked + 1] = labels[asked] = piece.input_ids[tokens]
+        input_places[asked + 1] = label_places[asked] = piece.places[tokens]
+        nothing = np.full(num_kept, NO_PLACE, dtype=np.int64)
         return {
-            "input_ids": np.concatenate([ids, *behind, nothing]).astype(np.int64),
-            "labels": np.concatenate([np.full(count, IGNORE), *asked, nothing]).astype(np.int64),
-            "position_ids": np.concatenate([np.arange(count), *at, nothing]).astype(np.int64),
-            "visibility": np.concatenate(
-                [np.full(count, BY_ALL), *(np.full(len(ids), BY_LATER) for ids in behind), nothing]
-            ).astype(np.int64),
-            INPUT_PLACES: np.concatenate(
-                [places, *(np.concatenate([[NO_PLACE], piece.places[span]]) for span in part_b), nothing]
-            ).astype(np.int64),
-            LABEL_PLACES: np.concatenate([np.full(count, NO_PLACE), *asked_places, nothing]).astype(np.int64),
+            "input_ids": np.concatenate([ids_a[kept], behind]),
+            "labels": np.concatenate([np.full(num_kept, IGNORE), labels]),
+            "position_ids": np.concatenate([np.arange(num_kept), positions.repeat(sizes + 1)]),
+            "visibility": np.repeat([BY_ALL, BY_LATER], [num_kept, len(behind)]),
+            INPUT_PLACES: np.concatenate([places_a[kept], input_places]),
+            LABEL_PLACES: np.concatenate([nothing, label_places]),
         }
 
-    def _spans(self, piece: Row, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-        """What is cut out: stretches of neighbouring candidates, at least one, in the order of the text."""
-        candidates = np.flatnonzero(piece.candidates)
+    def _spans(self, piece: Row, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """What is cut out, as the first token and the length of each stretch of neighbouring candidates: at least one,
+        in the order of the text."""
+        candidates = piece.candidates.nonzero()[0]
         length = len(candidates)
         if length < 2:
-            return []
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
         budget = min(max(1, int(np.floor(self.settings.noise_density * length + rng.random()))), length - 1)
         # As many as the row has room for, and as can have a token between them.
         most = min(1 + int(length * self._spans_per_token), length - budget + 1)
-        sizes: list[int] = []
+        drawn: list[int] = []
         left = budget
         while left:
-            drawn = max(1, int(rng.poisson(self.settings.poisson_lambda)))
+            size = max(1, int(rng.poisson(self.settings.poisson_lambda)))
             # The last one there may be takes what is left, so that the share of tokens holds.
-            sizes.append(left if len(sizes) == most - 1 else min(drawn, left))
-            left -= sizes[-1]
+            drawn.append(left if len(drawn) == most - 1 else min(size, left))
+            left -= drawn[-1]
         # The spans in random order (the last one was cut) among the tokens that stay, with one of these at least
         # between two of them.
-        sizes = rng.permutation(sizes).tolist()
-        gaps = np.sort(rng.permutation(length - budget + 1)[: len(sizes)])
-        starts = gaps + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-        spans = [candidates[begin : begin + size] for begin, size in zip(starts, sizes, strict=True)]
+        sizes = rng.permutation(drawn)
+        gaps = rng.permutation(length - budget + 1)[: len(sizes)]
+        gaps.sort()
+        numbers = ranges(gaps + sizes.cumsum() - sizes, sizes)
         # A joint or special token within a span divides it. Should there be more spans then than the row has room for,
         # some of them stay in the text.
-        parts = [part for span in spans for part in np.split(span, np.flatnonzero(np.diff(span) > 1) + 1)]
-        return [parts[index] for index in np.sort(rng.permutation(len(parts))[:most])]
+        tokens = candidates[numbers]
+        begins = begin_stretches(tokens).nonzero()[0]
+        lengths = np.diff(begins, append=len(tokens))
+        stay = rng.permutation(len(begins))[:most]
+        stay.sort()
+        return tokens[begins[stay]], lengths[stay]
 
     def padding(self) -> Mapping[str, int]:
         return {

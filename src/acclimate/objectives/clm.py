@@ -12,7 +12,7 @@ Rejected: the stream cut every `max_length` tokens with attention across documen
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,13 +27,13 @@ from acclimate.objectives.base import (
     Batch,
     Family,
     Fields,
-    Objective,
+    InPlaceObjective,
     Part,
     TargetScores,
     model_inputs,
     predict_tokens,
 )
-from acclimate.objectives.rows import NO_PLACE, Row, read_row
+from acclimate.objectives.rows import NO_PLACE, Rows
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan, pack
@@ -56,7 +56,7 @@ class EndedPlan(Plan):
     ends: NDArray[np.int64]
 
 
-class CausalLanguageModeling(Objective):
+class CausalLanguageModeling(InPlaceObjective):
     """Predict each token from those before it. See the module's text for the rule."""
 
     name = "clm"
@@ -75,23 +75,24 @@ class CausalLanguageModeling(Objective):
             raise ModelError(
                 "`clm` ends texts with EOS, and this tokenizer has none; give the tokenizer an `eos_token`"
             )
-        self._frame = Frame(vocabulary.frame.prefix, ())
 
     def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
         spans, ends = ended_spans(store, isolate)
-        plan = pack(spans, store.flags, row_length=self.max_length, frame_length=len(self._frame), packed=packed)
+        plan = pack(spans, store.flags, row_length=self.max_length, frame_length=len(self.frame), packed=packed)
         return EndedPlan(plan.rows, plan.pieces, plan.row_length, plan.frame_length, ends)
 
-    def example(self, store: TokenStore, plan: Plan, key: int) -> Fields:
-        row = read_row(store, plan.row(key % len(plan)), self.vocabulary, self._frame)
-        assert isinstance(plan, EndedPlan)
-        return self.corrupt(end_texts(row, plan.ends, self.vocabulary), self.rng(key))
+    @property
+    def frame(self) -> Frame:
+        return Frame(self.vocabulary.frame.prefix, ())
 
-    def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
+    def read(self, store: TokenStore, plan: Plan, numbers: Sequence[int]) -> Rows:
+        assert isinstance(plan, EndedPlan)
+        return end_texts(super().read(store, plan, numbers), plan.ends, self.vocabulary)
+
+    def corrupt_tokens(self, rows: Rows, rngs: Sequence[np.random.Generator]) -> Fields:
+        row = rows.tokens
         # Of special tokens only those that end or join texts are predicted.
-        joins = [token for token in (self.vocabulary.eos_id, self.vocabulary.sep_id) if token is not None]
-        to_predict = ~self.vocabulary.special[row.input_ids] | np.isin(row.input_ids, joins)
-        targets = (row.places != NO_PLACE) & (row.position_ids > 0) & to_predict
+        targets = (row.places != NO_PLACE) & (row.position_ids > 0) & self.vocabulary.text_ids[row.input_ids]
         return {
             "input_ids": row.input_ids,
             "labels": np.where(targets, row.input_ids, IGNORE),
@@ -127,12 +128,15 @@ def ended_spans(store: TokenStore, isolate: Isolate) -> tuple[NDArray[np.int64],
     return np.stack([spans[:, 0], ends + has_joint], axis=1), ends[has_joint]
 
 
-def end_texts(row: Row, ends: NDArray[np.int64], vocabulary: Vocabulary) -> Row:
-    """The row with EOS at those of its places that are in `ends`."""
+def end_texts(rows: Rows, ends: NDArray[np.int64], vocabulary: Vocabulary) -> Rows:
+    """The rows with EOS at those of their places that are in `ends`. A piece crosses none: it can only end with one."""
     assert vocabulary.eos_id is not None
-    if len(ends) == 0:
-        return row
-    # `ends` is ascending and may be long, the row is short.
-    nearest = ends[np.minimum(np.searchsorted(ends, row.places), len(ends) - 1)]
-    is_end = nearest == row.places
-    return dataclasses.replace(row, input_ids=np.where(is_end, vocabulary.eos_id, row.input_ids))
+    if len(ends) == 0 or len(rows.tokens) == 0:
+        return rows
+    last = np.flatnonzero(np.diff(rows.piece_ids, append=-1))
+    places = rows.tokens.places[last]
+    # `ends` is ascending and may be long, the rows are short.
+    nearest = ends[np.minimum(np.searchsorted(ends, places), len(ends) - 1)]
+    input_ids = rows.tokens.input_ids.copy()
+    input_ids[last[nearest == places]] = vocabulary.eos_id
+    return dataclasses.replace(rows, tokens=dataclasses.replace(rows.tokens, input_ids=input_ids))

@@ -20,6 +20,7 @@ from acclimate.objectives.base import (
     is_packed,
     predict_tokens,
 )
+from acclimate.objectives.rows import NO_PLACE
 
 
 class EncoderDecoderObjective(Objective):
@@ -67,16 +68,32 @@ def two_sided(
     decoder_input_ids, labels, label_places = (np.concatenate(part) for part in zip(*targets, strict=True))
     return {
         "input_ids": input_ids,
-        "segment_ids": np.repeat(np.arange(len(inputs)), [len(ids) for ids, _ in inputs]),
+        "segment_ids": np.arange(len(inputs)).repeat([len(ids) for ids, _ in inputs]),
         "decoder_input_ids": decoder_input_ids.astype(np.int64),
         "labels": labels.astype(np.int64),
-        "decoder_segment_ids": np.repeat(np.arange(len(targets)), [len(ids) for ids, _, _ in targets]),
+        "decoder_segment_ids": np.arange(len(targets)).repeat([len(ids) for ids, _, _ in targets]),
         INPUT_PLACES: input_places,
         LABEL_PLACES: label_places.astype(np.int64),
     }
 
 
+def framed(
+    ids: NDArray[np.int64], places: NDArray[np.int64], prefix: Sequence[int], suffix: Sequence[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A text's ids with a frame around them, and their places, with none for the frame."""
+    start, end = len(prefix), len(prefix) + len(ids)
+    all_ids = np.empty(end + len(suffix), dtype=np.int64)
+    all_ids[:start], all_ids[start:end], all_ids[end:] = prefix, ids, suffix
+    all_places = np.full(end + len(suffix), NO_PLACE, dtype=np.int64)
+    all_places[start:end] = places
+    return all_ids, all_places
+
+
 def shift_right(ids: NDArray[np.int64], start_id: int | None) -> NDArray[np.int64]:
     """The decoder's input for a text's labels: the start token, and all but the last."""
     assert start_id is not None, "the configuration of an encoder-decoder names its start token"
-    return np.concatenate([[start_id], ids[:-1]]).astype(np.int64) if len(ids) else ids
+    if len(ids) == 0:
+        return ids
+    shifted = np.empty_like(ids)
+    shifted[0], shifted[1:] = start_id, ids[:-1]
+    return shifted

@@ -6,13 +6,12 @@ never predicted, or that a plan has no room for, is there to see.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.objectives.base import INPUT_PLACES, LABEL_PLACES, Fields, Objective
+from acclimate.objectives.base import INPUT_PLACES, LABEL_PLACES, Objective
 from acclimate.objectives.rows import count_places
 from acclimate.progress import Listener, Progress, Silent
 from acclimate.tokens.packing import Plan
@@ -68,12 +67,8 @@ def exposure(
     inputs, targets = np.zeros(len(store), dtype=np.int64), np.zeros(len(store), dtype=np.int64)
     for start in range(0, total, _CHUNK):
         end = min(start + _CHUNK, total)
-        examples = [*_examples(objective, store, plan, start, end)]
+        examples = objective.examples(store, plan, range(start, end))
         inputs += count_places([example[INPUT_PLACES] for example in examples], len(store))
         targets += count_places([example[LABEL_PLACES] for example in examples], len(store))
         listener.progress(Progress("counting", end, total, "row"))
     return Exposure(inputs, targets, (store.flags[:] & JOINT) != 0, epochs)
-
-
-def _examples(objective: Objective, store: TokenStore, plan: Plan, start: int, end: int) -> Iterator[Fields]:
-    return (objective.example(store, plan, key) for key in range(start, end))

@@ -80,12 +80,12 @@ class MaskedSequenceToSequence(EncoderDecoderObjective):
         self, piece: Row, span: NDArray[np.int64], rng: np.random.Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         assert self.vocabulary.mask_id is not None
-        draws = rng.random(len(span))
+        draws, random_ids = rng.random(len(span)), self.vocabulary.random_ids(rng.random(len(span)))
         masked = draws < self.settings.mask_replace_prob
         replaced = ~masked & (draws < self.settings.mask_replace_prob + self.settings.random_replace_prob)
         input_ids = piece.input_ids.copy()
         input_ids[span[masked]] = self.vocabulary.mask_id
-        input_ids[span[replaced]] = rng.choice(self.vocabulary.regular_ids, size=int(replaced.sum()))
+        input_ids[span[replaced]] = random_ids[replaced]
         return input_ids, piece.places
 
     def _target(

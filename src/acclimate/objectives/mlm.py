@@ -10,8 +10,7 @@ skipping words that do not fit into what is left of the budget, as BERT's script
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -27,24 +26,19 @@ from acclimate.objectives.base import (
     Batch,
     Family,
     Fields,
-    Objective,
+    InPlaceObjective,
     Part,
     TargetScores,
     model_inputs,
     predict_tokens,
 )
-from acclimate.objectives.rows import NO_PLACE, Row
+from acclimate.objectives.rows import NO_PLACE, Row, Rows
+from acclimate.objectives.units import Units, share_of_spans, share_of_units, some_spans, some_units, units_of
 from acclimate.objectives.vocabulary import Vocabulary
+from acclimate.randomness import uniform
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan
 from acclimate.tokens.store import Isolate, TokenStore
-
-# SpanBERT's span lengths in words: geometric with p = 0.2, cut at 10 (mean 3.8).
-MAX_SPAN = 10
-_GEOMETRIC = 0.2 * 0.8 ** np.arange(MAX_SPAN)
-SPAN_LENGTHS = _GEOMETRIC / _GEOMETRIC.sum()
-# How often a span that overlaps what is chosen, or runs over the end of its text, is drawn anew before it is cut.
-_SPAN_TRIES = 10
 
 
 class MaskedLanguageModelingSettings(Section):
@@ -71,7 +65,7 @@ class MaskedLanguageModelingSettings(Section):
         return self
 
 
-class MaskedLanguageModeling(Objective):
+class MaskedLanguageModeling(InPlaceObjective):
     """Predict chosen tokens from both sides. See the module's text for the rule."""
 
     name = "mlm"
@@ -115,26 +109,28 @@ class MaskedLanguageModeling(Objective):
     def padding(self) -> Mapping[str, int]:
         return {"input_ids": self.vocabulary.pad_id or 0, **self._PADDING}
 
-    def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
-        units = choose_units(row, self.masking, rng)
-        chosen = np.concatenate(units) if units else np.empty(0, dtype=np.int64)
+    def corrupt_tokens(self, rows: Rows, rngs: Sequence[np.random.Generator]) -> Fields:
+        tokens = rows.tokens
+        units = choose_units(rows, self.masking, rngs)
+        num_chosen = np.bincount(rows.row_ids[units.tokens], minlength=len(rows))
         # One draw decides a unit of a span, or each token by itself.
         if self.masking.unit == "span":
-            draws = np.repeat(rng.random(len(units)), [len(unit) for unit in units])
+            draws = np.repeat(uniform(rngs, np.bincount(units.rows, minlength=len(rows))), units.lengths)
         else:
-            draws = rng.random(len(chosen))
+            draws = uniform(rngs, num_chosen)
+        random_ids = self.vocabulary.random_ids(uniform(rngs, num_chosen))
         masked = draws < self.masking.mask_replace_prob
         replaced = ~masked & (draws < self.masking.mask_replace_prob + self.masking.random_replace_prob)
-        input_ids = row.input_ids.copy()
+        input_ids = tokens.input_ids.copy()
         assert self.vocabulary.mask_id is not None
-        input_ids[chosen[masked]] = self.vocabulary.mask_id
-        input_ids[chosen[replaced]] = rng.choice(self.vocabulary.regular_ids, size=int(replaced.sum()))
+        input_ids[units.tokens[masked]] = self.vocabulary.mask_id
+        input_ids[units.tokens[replaced]] = random_ids[replaced]
         return {
             "input_ids": input_ids,
-            **labels_at(chosen, row),
-            "segment_ids": row.segment_ids,
-            "position_ids": row.position_ids,
-            INPUT_PLACES: row.places,
+            **labels_at(units.tokens, tokens),
+            "segment_ids": tokens.segment_ids,
+            "position_ids": tokens.position_ids,
+            INPUT_PLACES: tokens.places,
         }
 
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
@@ -150,96 +146,10 @@ def labels_at(chosen: NDArray[np.int64], row: Row) -> Fields:
     return {"labels": labels, LABEL_PLACES: places}
 
 
-def choose_units(
-    row: Row, settings: MaskedLanguageModelingSettings, rng: np.random.Generator
-) -> list[NDArray[np.int64]]:
-    """Which tokens of a row are predicted: a list of units, each the ascending positions of its tokens."""
-    if settings.masks_per_text is not None:
-        return _some_of_each_text(row, settings.unit, settings.masks_per_text, rng)
-    positions = np.flatnonzero(row.candidates)
-    if len(positions) == 0:
-        return []
-    budget = settings.mlm_probability * len(positions)
-    if settings.unit == "token":
-        return _share_of(np.split(positions, len(positions)), budget, rng)
-    words = _words(row, positions)
-    if settings.unit == "word":
-        return _share_of(words, budget, rng)
-    return _spend(budget, _spans_at_random(row, words, rng), rng)
-
-
-def _some_of_each_text(row: Row, unit: str, count: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Just so many units of every piece of the row, or all where it has fewer."""
-    chosen: list[NDArray[np.int64]] = []
-    for segment in np.unique(row.segment_ids):
-        positions = np.flatnonzero(row.candidates & (row.segment_ids == segment))
-        units = np.split(positions, len(positions)) if unit == "token" and len(positions) else _words(row, positions)
-        if unit == "span":
-            chosen += itertools.islice(_spans_at_random(row, units, rng), count)
-        else:
-            chosen += [units[index] for index in rng.permutation(len(units))[:count]]
-    return chosen
-
-
-def _share_of(units: list[NDArray[np.int64]], budget: float, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Units of `budget` tokens on average, at least one; each unit is as likely as any other, whatever its length.
-
-    The units are laid end to end in random order on a circle, and those that start within an arc of `budget` tokens
-    at a random place are chosen: the arc covers any start with probability budget / circumference.
-    """
-    order = rng.permutation(len(units))
-    lengths = np.array([len(units[index]) for index in order])
-    circumference = lengths.sum()
-    starts = np.cumsum(lengths) - lengths
-    distances = (starts - rng.random() * circumference) % circumference
-    chosen = distances < budget
-    if not chosen.any():
-        chosen[distances.argmin()] = True
-    return [units[index] for index in order[chosen]]
-
-
-def _spend(budget: float, units: Iterator[NDArray[np.int64]], rng: np.random.Generator) -> list[NDArray[np.int64]]:
-    """Take units until the budget of tokens is spent; at least one. The unit that would overrun it is taken with the
-    probability that keeps the expected number of tokens exact."""
-    chosen: list[NDArray[np.int64]] = []
-    left = budget
-    for unit in units:
-        if len(unit) > left and chosen and rng.random() >= left / len(unit):
-            break
-        chosen.append(unit)
-        left -= len(unit)
-        if left <= 0:
-            break
-    return chosen
-
-
-def _words(row: Row, positions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The candidates grouped into words: a word ends where the next starts, at a special token, and at its text's
-    end."""
-    if len(positions) == 0:
-        return []
-    begins = row.word_starts[positions].copy()
-    begins[1:] |= np.diff(positions) > 1
-    begins[1:] |= np.diff(row.segment_ids[positions]) > 0
-    return np.split(positions, np.flatnonzero(begins[1:]) + 1)
-
-
-def _spans_at_random(row: Row, words: list[NDArray[np.int64]], rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-    """Spans of SpanBERT's lengths at random places, whole words, not overlapping, until every word is in one."""
-    segments = [int(row.segment_ids[word[0]]) for word in words]
-    taken = np.zeros(len(words), dtype=bool)
-    while not taken.all():
-        length = int(rng.choice(MAX_SPAN, p=SPAN_LENGTHS)) + 1
-        for _ in range(_SPAN_TRIES):
-            start = int(rng.integers(len(words)))
-            end = start + length
-            if end <= len(words) and segments[start] == segments[end - 1] and not taken[start:end].any():
-                break
-        else:
-            # No room for a whole one: what fits, from a free word on.
-            start = int(rng.choice(np.flatnonzero(~taken)))
-            end = start + 1
-            while end < min(start + length, len(words)) and not taken[end] and segments[end] == segments[start]:
-                end += 1
-        taken[start:end] = True
-        yield np.concatenate(words[start:end])
+def choose_units(rows: Rows, settings: MaskedLanguageModelingSettings, rngs: Sequence[np.random.Generator]) -> Units:
+    """Which tokens of some rows are predicted."""
+    units = units_of(rows, by_token=settings.unit == "token")
+    share, number = settings.mlm_probability, settings.masks_per_text
+    if settings.unit == "span":
+        return share_of_spans(rows, units, share, rngs) if number is None else some_spans(rows, units, number, rngs)
+    return share_of_units(units, share, rngs) if number is None else some_units(rows, units, number, rngs)

@@ -7,7 +7,8 @@ a different document otherwise. The loss is that of masked tokens plus that of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -26,12 +27,11 @@ from acclimate.objectives.base import (
     predict_tokens,
 )
 from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModelingSettings
-from acclimate.objectives.rows import Row, read_row
+from acclimate.objectives.rows import Rows, ranges, read_pieces
 from acclimate.objectives.sentence_pairs import PairPlan, check_contexts, exchange, plan_pairs
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan
 from acclimate.tokens.store import Isolate, TokenStore
-from acclimate.tokens.tokenizers import Frame
 
 
 class SentencePairSettings(Section):
@@ -100,23 +100,19 @@ class MaskedLanguageModelingWithNextSentence(MaskedLanguageModeling):
         total: NDArray[np.int64] = lengths[:, 0] + lengths[partners, 1] + self._frame_length
         return total
 
-    def example(self, store: TokenStore, plan: Plan, key: int) -> Fields:
+    def examples(self, store: TokenStore, plan: Plan, keys: Sequence[int]) -> list[Fields]:
         assert isinstance(plan, PairPlan)
-        epoch, number = divmod(key, len(plan))
-        rng = self.rng(key)
-        pieces, label = self._pair(plan, epoch, number, rng)
-        row, token_type_ids = self._read(store, pieces)
-        return {
-            **self.corrupt(row, rng),
-            "token_type_ids": token_type_ids,
-            self.parts[1].labels: np.array([label], dtype=np.int64),
-        }
+        rngs = self.rngs(keys)
+        pairs = [self._pair(plan, *divmod(key, len(plan)), rng) for key, rng in zip(keys, rngs, strict=True)]
+        rows, token_type_ids = self._read(store, [pieces for pieces, _ in pairs])
+        made = rows.split({**self.corrupt_tokens(rows, rngs), "token_type_ids": token_type_ids})
+        name = self.parts[1].labels
+        return [{**fields, name: np.array([label])} for fields, (_, label) in zip(made, pairs, strict=True)]
 
     def _pair(self, plan: PairPlan, epoch: int, number: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], int]:
-        """The two pieces of a row in an epoch, and its label."""
+        """The two pieces of a row in an epoch, [2, 2], and its label."""
         partners, labels = self._arrangement(plan, epoch)
-        first, second = plan.row(number)[0], plan.row(int(partners[number]))[1]
-        return np.stack([first, second]), int(labels[number])
+        return plan.pieces[[2 * number, 2 * partners[number] + 1]], int(labels[number])
 
     def _arrangement(self, plan: PairPlan, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """`exchange`, kept for the epoch at hand."""
@@ -127,23 +123,19 @@ class MaskedLanguageModelingWithNextSentence(MaskedLanguageModeling):
         arrangement: tuple[NDArray[np.int64], NDArray[np.int64]] = kept[2]
         return arrangement
 
-    def _read(self, store: TokenStore, pieces: NDArray[np.int64]) -> tuple[Row, NDArray[np.int64]]:
-        """`[CLS] A [SEP] B [SEP]` as one text, and its token types."""
-        frame = self.vocabulary.frame
-        first = read_row(store, pieces[:1], self.vocabulary)
-        second = read_row(store, pieces[1:], self.vocabulary, Frame((), frame.suffix))
-        types = np.repeat([0, 1], [len(first), len(second)])
-        length = len(types)
-        row = Row(
-            input_ids=np.concatenate([first.input_ids, second.input_ids]),
-            candidates=np.concatenate([first.candidates, second.candidates]),
-            word_starts=np.concatenate([first.word_starts, second.word_starts]),
-            sentence_starts=np.concatenate([first.sentence_starts, second.sentence_starts]),
-            segment_ids=np.zeros(length, dtype=np.int64),
-            position_ids=np.arange(length),
-            places=np.concatenate([first.places, second.places]),
+    def _read(self, store: TokenStore, pairs: Sequence[NDArray[np.int64]]) -> tuple[Rows, NDArray[np.int64]]:
+        """`[CLS] A [SEP] B [SEP]` of each pair as a row of one text, and its token types: [T]."""
+        rows = read_pieces(store, np.concatenate(pairs), np.full(len(pairs), 2), self.vocabulary, self.frame)
+        # B has no beginning of its own.
+        kept = (rows.tokens.segment_ids == 0) | (rows.tokens.position_ids >= len(self.frame.prefix))
+        types = rows.tokens.segment_ids[kept]
+        lengths = np.bincount(rows.row_ids[kept])
+        tokens = dataclasses.replace(
+            rows.tokens.only(kept),
+            segment_ids=np.zeros(len(types), dtype=np.int64),
+            position_ids=ranges(np.zeros_like(lengths), lengths),
         )
-        return row, types
+        return Rows(tokens, lengths), types
 
     def padding(self) -> Mapping[str, int]:
         return {**super().padding(), "token_type_ids": 0, self.parts[1].labels: PADDING_SEGMENT}

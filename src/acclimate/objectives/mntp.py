@@ -10,7 +10,7 @@ The model is saved as the decoder that it is. Plain `transformers` would run it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -18,11 +18,8 @@ from pydantic import Field
 
 from acclimate.objectives.base import BY_ALL, Fields, Part
 from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModelingSettings
-from acclimate.objectives.rows import Row, read_row
-from acclimate.objectives.vocabulary import Vocabulary
+from acclimate.objectives.rows import Rows
 from acclimate.recipe import Section
-from acclimate.tokens.packing import Plan, pack
-from acclimate.tokens.store import Isolate, TokenStore
 from acclimate.tokens.tokenizers import Frame
 
 NO_BLOOM = "its position bias grows with the distance to the right, which would favour the farthest future"
@@ -54,32 +51,19 @@ class MaskedNextTokenPrediction(MaskedLanguageModeling):
     directs = True
     shift = 1
 
-    def __init__(self, settings: Section, vocabulary: Vocabulary, *, max_length: int, seed: int) -> None:
-        super().__init__(settings, vocabulary, max_length=max_length, seed=seed)
-        self._frame = Frame(vocabulary.frame.prefix, ())
+    @property
+    def frame(self) -> Frame:
+        return Frame(self.vocabulary.frame.prefix, ())
 
     def masking_settings(self, settings: Section) -> MaskedLanguageModelingSettings:
         assert isinstance(settings, MaskedNextTokenPredictionSettings)
         return MaskedLanguageModelingSettings(mlm_probability=settings.mlm_probability, unit=settings.unit)
 
-    def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
-        self.check_words(store)
-        return pack(
-            store.spans(isolate),
-            store.flags,
-            row_length=self.max_length,
-            frame_length=len(self._frame),
-            packed=packed,
-        )
-
-    def example(self, store: TokenStore, plan: Plan, key: int) -> Fields:
-        row = read_row(store, plan.row(key % len(plan)), self.vocabulary, self._frame)
-        return self.corrupt(row, self.rng(key))
-
-    def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
+    def corrupt_tokens(self, rows: Rows, rngs: Sequence[np.random.Generator]) -> Fields:
         # A piece's first token has no position before it.
-        row = row.without_candidates(row.position_ids == 0)
-        return {**super().corrupt(row, rng), "visibility": np.full(len(row), BY_ALL, dtype=np.int64)}
+        rows = rows.without_candidates(rows.tokens.position_ids == 0)
+        visibility = np.full(len(rows.tokens), BY_ALL, dtype=np.int64)
+        return {**super().corrupt_tokens(rows, rngs), "visibility": visibility}
 
     def padding(self) -> Mapping[str, int]:
         return {**super().padding(), "visibility": BY_ALL}

@@ -9,6 +9,7 @@ On an encoder this is UniLM's mixture (`unilm.py`); `variant: blank_infilling` i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -17,10 +18,11 @@ from pydantic import Field
 
 from acclimate.errors import RecipeError
 from acclimate.objectives.base import BY_ALL, BY_LATER, IGNORE, LABEL_PLACES, Family, Fields, Objective, Part
-from acclimate.objectives.clm import CausalLanguageModeling, EndedPlan, end_texts
+from acclimate.objectives.clm import CausalLanguageModeling
 from acclimate.objectives.mntp import NO_BLOOM
-from acclimate.objectives.rows import NO_PLACE, Row, read_row
+from acclimate.objectives.rows import NO_PLACE, Rows, pieces_of
 from acclimate.objectives.vocabulary import Vocabulary
+from acclimate.randomness import uniform
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan
 from acclimate.tokens.store import SECOND_START, TokenStore
@@ -77,26 +79,18 @@ class PrefixLanguageModeling(CausalLanguageModeling):
             return BlankInfilling
         return UnifiedLanguageModeling if family == "encoder" else cls
 
-    def example(self, store: TokenStore, plan: Plan, key: int) -> Fields:
-        assert isinstance(plan, EndedPlan)
-        pieces = plan.row(key % len(plan))
-        row = end_texts(read_row(store, pieces, self.vocabulary, self._frame), plan.ends, self.vocabulary)
-        given = given_prefixes(store, pieces, len(self._frame)) if store.has_pairs else {}
-        return self._continue(row, given, self.rng(key))
+    def examples(self, store: TokenStore, plan: Plan, keys: Sequence[int]) -> list[Fields]:
+        numbers = [key % len(plan) for key in keys]
+        rows = self.read(store, plan, numbers)
+        given = given_prefixes(store, pieces_of(plan, numbers)[0], len(self.frame)) if store.has_pairs else None
+        return rows.split(self._continue(rows, given, self.rngs(keys)))
 
-    def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
-        return self._continue(row, {}, rng)
+    def corrupt_tokens(self, rows: Rows, rngs: Sequence[np.random.Generator]) -> Fields:
+        return self._continue(rows, None, rngs)
 
-    def _continue(self, row: Row, given: dict[int, int], rng: np.random.Generator) -> Fields:
-        fields = super().corrupt(row, rng)
-        lengths = np.bincount(row.segment_ids)
-        prefixes = np.array(
-            [
-                given.get(segment, prefix_length(int(length), self.settings.prefix_ratio, rng))
-                for segment, length in enumerate(lengths)
-            ]
-        )
-        in_prefix = row.position_ids < prefixes[row.segment_ids]
+    def _continue(self, rows: Rows, given: NDArray[np.int64] | None, rngs: Sequence[np.random.Generator]) -> Fields:
+        fields = super().corrupt_tokens(rows, rngs)
+        in_prefix = in_prefixes(rows, given, self.settings.prefix_ratio, uniform(rngs, rows.num_pieces))
         return {
             **fields,
             "labels": np.where(in_prefix, IGNORE, fields["labels"]),
@@ -120,26 +114,39 @@ def check_options(settings: Section, known: tuple[str, ...], where: str) -> None
         raise RecipeError(f"{', '.join(idle)} has no effect on {where}; leave it out")
 
 
-def prefix_length(length: int, ratio: float | None, rng: np.random.Generator) -> int:
-    """How many tokens of a text of `length` are the prefix: at least one, and one less than all at most."""
-    drawn: float = rng.random()
-    if length < 2:
-        return length
-    if ratio is None:
-        return 1 + int(drawn * (length - 1))
-    return min(max(int(np.floor(ratio * length + drawn)), 1), length - 1)
+def in_prefixes(
+    rows: Rows, given: NDArray[np.int64] | None, ratio: float | None, draws: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """[T] which tokens are of the prefix of their piece.
+
+    Args:
+        given: [P] lengths of prefixes, -1 where there is none; None where no piece has one.
+        ratio: of `prefix_lengths`, for the others.
+        draws: [P] uniform numbers from [0, 1).
+    """
+    lengths = prefix_lengths(np.bincount(rows.piece_ids, minlength=len(draws)), ratio, draws)
+    if given is not None:
+        lengths = np.where(given >= 0, given, lengths)
+    in_prefix: NDArray[np.bool_] = rows.tokens.position_ids < lengths[rows.piece_ids]
+    return in_prefix
 
 
-def given_prefixes(store: TokenStore, pieces: NDArray[np.int64], frame_length: int) -> dict[int, int]:
-    """For the pieces of a row that are of one pair each: how many of their tokens are of the first text, those of the
-    frame before it (`frame_length`) included."""
-    given = {}
-    for segment, (start, end) in enumerate(pieces.tolist()):
-        document = int(np.searchsorted(store.documents[:, 0], start, side="right")) - 1
+def prefix_lengths(lengths: NDArray[np.int64], ratio: float | None, draws: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How many tokens of texts of some lengths are the prefix: at least one, and one less than all at most."""
+    drawn = 1 + draws * (lengths - 1) if ratio is None else ratio * lengths + draws
+    return np.where(lengths < 2, lengths, np.clip(drawn.astype(np.int64), 1, np.maximum(lengths - 1, 1)))
+
+
+def given_prefixes(store: TokenStore, pieces: NDArray[np.int64], frame_length: int) -> NDArray[np.int64]:
+    """[P] for pieces [P, 2] that are of one pair each: how many of their tokens are of the first text, those of the
+    frame before it (`frame_length`) included; -1 for other pieces."""
+    given = np.full(len(pieces), -1, dtype=np.int64)
+    documents = np.searchsorted(store.documents[:, 0], pieces[:, 0], side="right") - 1
+    for index, ((start, end), document) in enumerate(zip(pieces.tolist(), documents.tolist(), strict=True)):
         first, last = store.documents[document]
         if document + 1 < len(store.documents) and end > store.documents[document + 1, 0]:
             continue  # with `isolate: none` a piece goes on into other texts
         second = np.flatnonzero(store.flags[first:last] & SECOND_START)
         if len(second):
-            given[segment] = int(np.clip(first + second[0] - start, 0, end - start)) + frame_length
+            given[index] = int(np.clip(first + second[0] - start, 0, end - start)) + frame_length
     return given

@@ -11,7 +11,7 @@ are a function of the seed, the example and the generator's weights alone. Speci
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -32,8 +32,9 @@ from acclimate.objectives.base import (
     token_scores,
 )
 from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModelingSettings
-from acclimate.objectives.rows import Row
+from acclimate.objectives.rows import Rows
 from acclimate.objectives.vocabulary import Vocabulary
+from acclimate.randomness import uniform
 from acclimate.recipe import Section
 
 # Uniform draws are kept as integers below this; float32 tells them apart.
@@ -91,9 +92,9 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
     def padding(self) -> Mapping[str, int]:
         return {**super().padding(), "draws": 0}
 
-    def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
-        fields = super().corrupt(row, rng)
-        draws = rng.integers(DRAWS, size=len(row))
+    def corrupt_tokens(self, rows: Rows, rngs: Sequence[np.random.Generator]) -> Fields:
+        fields = super().corrupt_tokens(rows, rngs)
+        draws = (uniform(rngs, rows.lengths) * DRAWS).astype(np.int64)
         return {**fields, "draws": np.where(fields["labels"] == IGNORE, 0, draws)}
 
     def counts(self, batch: Batch) -> torch.Tensor:

@@ -19,8 +19,8 @@ from pydantic import Field
 
 from acclimate.errors import DataError, ModelError
 from acclimate.objectives.base import Family, Fields, Need, Objective, Part
-from acclimate.objectives.encoder_decoder import EncoderDecoderObjective, shift_right, two_sided
-from acclimate.objectives.rows import NO_PLACE, Row
+from acclimate.objectives.encoder_decoder import EncoderDecoderObjective, framed, shift_right, two_sided
+from acclimate.objectives.rows import NO_PLACE, Row, begin_stretches
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan, pack
@@ -70,6 +70,7 @@ class SpanDenoising(EncoderDecoderObjective):
             raise ModelError(
                 "`span_denoising` needs sentinels (`<extra_id_0>`, …) and an EOS, and this tokenizer lacks them"
             )
+        self._sentinels = np.array(vocabulary.sentinels, dtype=np.int64)
         self.raw_length = raw_length(self.settings, max_length, len(vocabulary.frame) + self.mode_length)
         if self.raw_length < 3:
             raise ModelError(
@@ -118,32 +119,25 @@ class SpanDenoising(EncoderDecoderObjective):
         """Of one text: input ids and their places, target ids and theirs."""
         text = piece.places != NO_PLACE
         ids, places, candidates = piece.input_ids[text], piece.places[text], piece.candidates[text]
-        noise = np.zeros(len(ids), dtype=bool)
-        noise[candidates], mode = self.noise(candidates, rng)
-        in_text = np.flatnonzero(candidates)
-        starts = np.zeros(len(ids), dtype=bool)
-        flags = noise[in_text]
-        starts[in_text] = flags & ~np.concatenate([[False], flags[:-1]])
-        sentinels = np.array(self.vocabulary.sentinels[: int(starts.sum())], dtype=np.int64)
+        noise, mode = self.noise(candidates, rng)
+        # The tokens that are taken out, and which of them begin a span; in the input a sentinel stands for these.
+        numbers = noise.nonzero()[0]
+        taken, begins = candidates.nonzero()[0][numbers], begin_stretches(numbers)
+        sentinels = self._sentinels[: np.count_nonzero(begins)]
+        input_ids, input_places, kept = ids.copy(), places.copy(), np.ones(len(ids), dtype=bool)
+        input_ids[taken[begins]], input_places[taken], kept[taken[~begins]] = sentinels, NO_PLACE, False
+        frame = self.vocabulary.frame
+        inputs = framed(input_ids[kept], input_places[kept], (*frame.prefix, *mode), frame.suffix)
+        if len(taken) == 0:
+            return *inputs, taken, taken
 
-        # A sentinel before each span; the input keeps what is not noise, the target what is.
-        order = np.sort(np.concatenate([np.arange(len(ids)) * 2 + 1, np.flatnonzero(starts) * 2]))
-        is_token = order % 2 == 1
-        tokens = np.empty(len(order), dtype=np.int64)
-        tokens[is_token], tokens[~is_token] = ids, sentinels
-        token_places = np.full(len(order), NO_PLACE, dtype=np.int64)
-        token_places[is_token] = places
-        in_input, in_target = np.ones(len(order), dtype=bool), np.ones(len(order), dtype=bool)
-        in_input[is_token], in_target[is_token] = ~noise, noise
-        frame, eos_id = self.vocabulary.frame, self.vocabulary.eos_id
-        assert eos_id is not None
-        before, after = len(frame.prefix) + len(mode), len(frame.suffix)
-        return (
-            np.concatenate([frame.prefix, mode, tokens[in_input], frame.suffix]).astype(np.int64),
-            np.pad(token_places[in_input], (before, after), constant_values=NO_PLACE),
-            np.append(tokens[in_target], eos_id) if len(sentinels) else np.empty(0, dtype=np.int64),
-            np.append(token_places[in_target], NO_PLACE) if len(sentinels) else np.empty(0, dtype=np.int64),
-        )
+        # In the target a sentinel stands before each span, and EOS behind all.
+        at = np.arange(len(taken)) + begins.cumsum()
+        targets = np.full(len(taken) + len(sentinels) + 1, self.vocabulary.eos_id, dtype=np.int64)
+        targets[at], targets[at[begins] - 1] = ids[taken], sentinels
+        target_places = np.full(len(targets), NO_PLACE, dtype=np.int64)
+        target_places[at] = places[taken]
+        return *inputs, targets, target_places
 
     def noise(self, candidates: NDArray[np.bool_], rng: np.random.Generator) -> tuple[NDArray[np.bool_], list[int]]:
         """Which of a text's candidates are taken out, and the ids of what stands before the text."""
@@ -216,15 +210,20 @@ def noise_mask(length: int, num_noise: int, num_spans: int, rng: np.random.Gener
     """
     if num_spans == 0:
         return np.zeros(length, dtype=bool)
-    kept = random_partition(length - num_noise + 2, num_spans + 1, rng)
-    kept[[0, -1]] -= 1
-    taken = random_partition(num_noise, num_spans, rng)
     lengths = np.empty(2 * num_spans + 1, dtype=np.int64)
-    lengths[::2], lengths[1::2] = kept, taken
-    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
+    lengths[::2] = random_partition(length - num_noise + 2, num_spans + 1, rng)
+    lengths[0] -= 1
+    lengths[-1] -= 1
+    lengths[1::2] = random_partition(num_noise, num_spans, rng)
+    is_taken = np.zeros(len(lengths), dtype=bool)
+    is_taken[1::2] = True
+    return is_taken.repeat(lengths)
 
 
 def random_partition(total: int, num_parts: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """`num_parts` positive numbers that sum to `total`; each such list is equally likely."""
-    cuts = np.sort(rng.permutation(total - 1)[: num_parts - 1]) + 1
-    return np.diff(np.concatenate([[0], cuts, [total]]))
+    cuts = np.empty(num_parts + 1, dtype=np.int64)
+    cuts[0], cuts[-1] = 0, total
+    cuts[1:-1] = rng.permutation(total - 1)[: num_parts - 1] + 1
+    cuts.sort()
+    return cuts[1:] - cuts[:-1]

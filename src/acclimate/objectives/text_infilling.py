@@ -23,8 +23,8 @@ from pydantic import Field
 
 from acclimate.errors import ModelError
 from acclimate.objectives.base import IGNORE, Fields, Part
-from acclimate.objectives.encoder_decoder import EncoderDecoderObjective, shift_right, two_sided
-from acclimate.objectives.rows import NO_PLACE, Row
+from acclimate.objectives.encoder_decoder import EncoderDecoderObjective, framed, shift_right, two_sided
+from acclimate.objectives.rows import NO_PLACE, Row, ranges
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section
 
@@ -67,46 +67,31 @@ class TextInfilling(EncoderDecoderObjective):
 
     def _infill(self, piece: Row, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The encoder's input for one text, and its places."""
-        text = np.flatnonzero(piece.places != NO_PLACE)
-        order = permuted(piece.sentence_starts[text], rng) if self.settings.permute_sentences else np.arange(len(text))
-        ids, places = piece.input_ids[text][order], piece.places[text][order]
-        candidates = piece.candidates[text][order]
-        masked, lengths = infill(int(candidates.sum()), self.settings, rng)
-        # Where in the text the slots of `infill` are: joints between candidates stay where they are.
+        text = (piece.places != NO_PLACE).nonzero()[0]
+        if self.settings.permute_sentences:
+            text = text[permuted(piece.sentence_starts[text], rng)]
+        ids, places, candidates = piece.input_ids[text], piece.places[text], piece.candidates[text].nonzero()[0]
+        masked, lengths = infill(len(candidates), self.settings, rng)
+        kept = np.ones(len(text), dtype=bool)
+        kept[candidates] = ~masked.repeat(lengths)
+        # A mask stands behind the candidate before its span: joints between candidates stay where they are.
+        before = (lengths.cumsum() - lengths)[masked]
+        behind = np.concatenate([[0], candidates + 1])[before]
+        # Where the tokens go, each behind the masks before it.
+        numbers = np.arange(len(text))
+        at = numbers + behind.searchsorted(numbers, side="right")
         assert self.vocabulary.mask_id is not None
-        kept_ids: list[int] = []
-        kept_places: list[int] = []
-        in_text = iter(zip(ids.tolist(), places.tolist(), candidates.tolist(), strict=True))
-
-        def take(count: int, keep: bool) -> None:
-            """The next `count` candidates, and the joints before each."""
-            while count:
-                token, place, candidate = next(in_text)
-                if keep or not candidate:
-                    kept_ids.append(token)
-                    kept_places.append(place)
-                count -= candidate
-
-        for is_span, length in zip(masked.tolist(), lengths.tolist(), strict=True):
-            if is_span:
-                kept_ids.append(self.vocabulary.mask_id)
-                kept_places.append(NO_PLACE)
-            take(length, keep=not is_span)
-        for token, place, _ in in_text:
-            kept_ids.append(token)
-            kept_places.append(place)
+        length = len(text) + len(behind)
+        input_ids = np.full(length, self.vocabulary.mask_id, dtype=np.int64)
+        input_places = np.full(length, NO_PLACE, dtype=np.int64)
+        stays = np.ones(length, dtype=bool)
+        input_ids[at], input_places[at], stays[at] = ids, places, kept
         frame = self.vocabulary.frame
-        before, after = len(frame.prefix), len(frame.suffix)
-        return (
-            np.concatenate([frame.prefix, kept_ids, frame.suffix]).astype(np.int64),
-            np.pad(np.array(kept_places, dtype=np.int64), (before, after), constant_values=NO_PLACE),
-        )
+        return framed(input_ids[stays], input_places[stays], frame.prefix, frame.suffix)
 
     def _target(self, piece: Row) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """The decoder's input, labels and their places."""
-        joins = [token for token in (self.vocabulary.eos_id, self.vocabulary.sep_id) if token is not None]
-        of_text = ~self.vocabulary.special[piece.input_ids] | np.isin(piece.input_ids, joins)
-        targets = (piece.places == NO_PLACE) | of_text
+        targets = (piece.places == NO_PLACE) | self.vocabulary.text_ids[piece.input_ids]
         return (
             shift_right(piece.input_ids, self.vocabulary.decoder_start_id),
             np.where(targets, piece.input_ids, IGNORE),
@@ -118,9 +103,9 @@ def permuted(sentence_starts: NDArray[np.bool_], rng: np.random.Generator) -> ND
     """[L] the places of a text's tokens with its sentences in random order."""
     if len(sentence_starts) == 0:
         return np.empty(0, dtype=np.int64)
-    inner = np.flatnonzero(sentence_starts[1:]) + 1
-    sentences = np.split(np.arange(len(sentence_starts)), inner)
-    return np.concatenate([sentences[index] for index in rng.permutation(len(sentences))])
+    bounds = np.concatenate([[0], sentence_starts[1:].nonzero()[0] + 1, [len(sentence_starts)]])
+    order = rng.permutation(len(bounds) - 1)
+    return ranges(bounds[order], bounds[order + 1] - bounds[order])
 
 
 def infill(

@@ -11,6 +11,7 @@ has at least so many tokens as that denoiser makes a text shorter by, and one mo
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -94,6 +95,7 @@ class MixtureOfDenoisers(SpanDenoising):
         return noise_mask(length, num_noise, num_spans, rng), mode
 
 
+@functools.cache
 def as_settings(denoiser: Denoiser) -> SpanDenoisingSettings:
     """The options of span denoising that a regular or extreme denoiser stands for."""
     return SpanDenoisingSettings(noise_density=denoiser.density, mean_noise_span_length=min(denoiser.mean_length, 1e9))

@@ -8,7 +8,7 @@ the beginning of a text, which ends at random or after a fixed share (`prefix_ra
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,11 @@ from acclimate.objectives.prefix_lm import (
     PrefixLanguageModelingSettings,
     check_options,
     given_prefixes,
-    prefix_length,
+    in_prefixes,
 )
-from acclimate.objectives.rows import Row, read_row
+from acclimate.objectives.rows import Rows, pieces_of
 from acclimate.objectives.vocabulary import Vocabulary
+from acclimate.randomness import uniform
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan
 from acclimate.tokens.store import TokenStore
@@ -30,6 +31,7 @@ from acclimate.tokens.store import TokenStore
 # Cumulated shares of the rows that are seen in both directions, as source and target, left to right; the rest is seen
 # right to left.
 _SHARES = (1 / 3, 2 / 3, 5 / 6)
+_SOURCE_AND_TARGET = 1
 
 
 class UnifiedLanguageModeling(MaskedLanguageModeling):
@@ -50,30 +52,28 @@ class UnifiedLanguageModeling(MaskedLanguageModeling):
         assert isinstance(settings, PrefixLanguageModelingSettings)
         return MaskedLanguageModelingSettings(mlm_probability=settings.mlm_probability)
 
-    def example(self, store: TokenStore, plan: Plan, key: int) -> Fields:
-        pieces = plan.row(key % len(plan))
-        given = given_prefixes(store, pieces, len(self.vocabulary.frame.prefix)) if store.has_pairs else {}
-        return self._see(read_row(store, pieces, self.vocabulary), given, self.rng(key))
+    def examples(self, store: TokenStore, plan: Plan, keys: Sequence[int]) -> list[Fields]:
+        numbers = [key % len(plan) for key in keys]
+        rows = self.read(store, plan, numbers)
+        prefix = len(self.frame.prefix)
+        given = given_prefixes(store, pieces_of(plan, numbers)[0], prefix) if store.has_pairs else None
+        return rows.split(self._see(rows, given, self.rngs(keys)))
 
-    def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
-        return self._see(row, {}, rng)
+    def corrupt_tokens(self, rows: Rows, rngs: Sequence[np.random.Generator]) -> Fields:
+        return self._see(rows, None, rngs)
 
-    def _see(self, row: Row, given: Mapping[int, int], rng: np.random.Generator) -> Fields:
-        return {**super().corrupt(row, rng), "visibility": self._visibility(row, given, rng)}
+    def _see(self, rows: Rows, given: NDArray[np.int64] | None, rngs: Sequence[np.random.Generator]) -> Fields:
+        return {**super().corrupt_tokens(rows, rngs), "visibility": self._visibility(rows, given, rngs)}
 
-    def _visibility(self, row: Row, given: Mapping[int, int], rng: np.random.Generator) -> NDArray[np.int64]:
+    def _visibility(
+        self, rows: Rows, given: NDArray[np.int64] | None, rngs: Sequence[np.random.Generator]
+    ) -> NDArray[np.int64]:
+        """[T] by whom each token is seen: how a row is seen is drawn first, then the source of each of its pieces."""
         assert isinstance(self.settings, PrefixLanguageModelingSettings)
-        way = int(np.searchsorted(_SHARES, rng.random(), side="right"))
-        if way != 1:
-            return np.full(len(row), (BY_ALL, BY_ALL, BY_LATER, BY_EARLIER)[way], dtype=np.int64)
-        lengths = np.bincount(row.segment_ids)
-        sources = np.array(
-            [
-                given.get(segment, prefix_length(int(length), self.settings.prefix_ratio, rng))
-                for segment, length in enumerate(lengths)
-            ]
-        )
-        return np.where(row.position_ids < sources[row.segment_ids], BY_ALL, BY_LATER)
+        ways = np.searchsorted(_SHARES, uniform(rngs, np.ones(len(rows), dtype=np.int64)), side="right")
+        in_source = in_prefixes(rows, given, self.settings.prefix_ratio, uniform(rngs, rows.num_pieces))
+        by_whom = np.array([BY_ALL, BY_LATER, BY_LATER, BY_EARLIER])[ways][rows.row_ids]
+        return np.where(in_source & (ways == _SOURCE_AND_TARGET)[rows.row_ids], BY_ALL, by_whom)
 
     def padding(self) -> Mapping[str, int]:
         return {**super().padding(), "visibility": BY_ALL}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -41,6 +42,18 @@ class Vocabulary:
     decoder_start_id: int | None = None
     blank_ids: tuple[int, int] | None = None
     mode_ids: Mapping[str, int] = field(default_factory=dict)
+
+    @functools.cached_property
+    def text_ids(self) -> NDArray[np.bool_]:
+        """[size] bool; the ids that say a text in full: regular ones, and those that end or join texts."""
+        joins = [token for token in (self.eos_id, self.sep_id) if token is not None]
+        found: NDArray[np.bool_] = ~self.special
+        found[joins] = True
+        return found
+
+    def random_ids(self, draws: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The regular ids that uniform numbers from [0, 1) stand for; each is as likely as any other."""
+        return self.regular_ids[(draws * len(self.regular_ids)).astype(np.int64)]
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase, *, decoder_start_id: int | None = None) -> Vocabulary:

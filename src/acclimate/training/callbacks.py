@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from acclimate.artifacts import write_text
 from acclimate.errors import Interrupted, writing_to
 from acclimate.progress import Listener, Progress
+from acclimate.training.waiting import NOTICEABLE, advice
 
 
 class MetricsFile(TrainerCallback):  # type: ignore[misc]
@@ -45,7 +46,8 @@ def _line(record: dict[str, Any]) -> str:
 
 
 class ProgressTeller(TrainerCallback):  # type: ignore[misc]
-    """Tells a listener how training goes: step, loss, and by the last half minute tokens per second and time left."""
+    """Tells a listener how training goes: step, loss, and by the last half minute tokens per second and time left; and
+    where it waits for data, how much, and once what helps."""
 
     WINDOW = 30.0
     INTERVAL = 0.2
@@ -55,6 +57,8 @@ class ProgressTeller(TrainerCallback):  # type: ignore[misc]
         self.stage = stage
         self.tokens_seen = tokens_seen
         self.loss: float | None = None
+        self.waits: list[float] = []
+        self.advised = False
         self.marks: list[tuple[float, int, int]] = []
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -81,7 +85,18 @@ class ProgressTeller(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         if logs and "loss" in logs:
             self.loss = float(logs["loss"])
+            self.waits.append(logs.get("data_wait_share", 0.0))
+            self._advise(args)
             self._tell(state)
+
+    def _advise(self, args: TrainingArguments) -> None:
+        # The first stretch has the start of the workers in it.
+        if self.advised or len(self.waits) < 2 or self.waits[-1] < NOTICEABLE:
+            return
+        self.advised = True
+        self.listener.message(
+            f"{self.waits[-1]:.0%} of the time training waits for data: {advice(args.dataloader_num_workers)}"
+        )
 
     def _tell(self, state: TrainerState) -> None:
         details = []
@@ -94,6 +109,8 @@ class ProgressTeller(TrainerCallback):  # type: ignore[misc]
             if steps > 0:
                 left = (state.max_steps - state.global_step) * (end - start) / steps
                 details.append(("left", str(datetime.timedelta(seconds=round(left)))))
+        if self.waits and self.waits[-1] >= NOTICEABLE:
+            details.append(("waiting for data", f"{self.waits[-1]:.0%}"))
         self.listener.progress(Progress(self.stage, state.global_step, state.max_steps, "step", tuple(details)))
 
 

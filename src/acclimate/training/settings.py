@@ -7,6 +7,7 @@ old recipes may still call by its former name, and where our defaults differ.
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
 import typing
 from collections.abc import Mapping
 from enum import Enum
@@ -18,6 +19,7 @@ import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from transformers import TrainingArguments
 
+from acclimate.corpus.parallel import default_workers
 from acclimate.hardware import has_fast_bf16
 from acclimate.recipe import describe, unknown_key
 
@@ -103,6 +105,12 @@ DEFAULTS: Mapping[str, Any] = {"logging_steps": 50, "logging_nan_inf_filter": Fa
 COMPILE = ("torch_compile", "torch_compile_backend", "torch_compile_mode")
 # What says in which precision is computed; where none of it is given, bf16 is used where it is fast.
 _PRECISION = ("bf16", "fp16")
+# Loader workers beside an accelerator, where the machine has the cores. (By objective, one core makes some 6,000 to
+# 37,000 rows of 128 tokens a second; see `bench/data.py`.) On the CPU the model and the workers share the cores, and
+# making examples is 0.1 % of a step of a small model.
+NUM_WORKERS = 4
+# Batches that each worker makes ahead.
+PREFETCH = 4
 
 
 @cache
@@ -171,18 +179,34 @@ def training_arguments(values: Mapping[str, Any], output_dir: Path, *, seed: int
     return args
 
 
+def _loader_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """How examples are made where the values given do not say it: by workers beside an accelerator, which live as long
+    as the run (an epoch of a small corpus is short), else by the process that trains."""
+    workers = values.get("dataloader_num_workers")
+    if workers is None:
+        workers = 0 if values["use_cpu"] or not _forks() else min(NUM_WORKERS, default_workers() - 1)
+    ahead = {"dataloader_prefetch_factor": PREFETCH, "dataloader_persistent_workers": True} if workers else {}
+    return {"dataloader_num_workers": workers, **ahead}
+
+
+def _forks() -> bool:
+    """Whether a new process is a copy of this one. Where it starts anew it imports everything again, and needs a guard
+    in the caller's script: nothing to do unasked."""
+    return (multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]) == "fork"
+
+
 def _build(values: Mapping[str, Any], output_dir: Path, *, seed: int, report_to: Any) -> TrainingArguments:
-    coerced = {name: _adapter(name).validate_python(value) for name, value in values.items()}
-    on_cpu = coerced.get("use_cpu", not torch.accelerator.is_available())
-    precision = {} if any(name in coerced for name in _PRECISION) else {"bf16": has_fast_bf16(on_cpu=on_cpu)}
+    given = {name: _adapter(name).validate_python(value) for name, value in values.items()}
+    # Else the Trainer takes `bf16: true` on a machine without accelerator for a mistake.
+    given.setdefault("use_cpu", not torch.accelerator.is_available())
+    precision = {} if any(name in given for name in _PRECISION) else {"bf16": has_fast_bf16(on_cpu=given["use_cpu"])}
     return TrainingArguments(
         **{
             **DEFAULTS,
             **precision,
-            # Else the Trainer takes `bf16: true` on a machine without accelerator for a mistake.
-            "use_cpu": on_cpu,
+            **_loader_defaults(given),
             "dataloader_pin_memory": torch.cuda.is_available(),
-            **{name: value for name, value in coerced.items() if name not in COMPILE},
+            **{name: value for name, value in given.items() if name not in COMPILE},
             "output_dir": str(output_dir),
             "seed": seed,
             "report_to": report_to,

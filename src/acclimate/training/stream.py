@@ -10,7 +10,7 @@ documents; they do not count in epochs. Keys of replayed examples are negative: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -41,6 +41,10 @@ class ExampleDataset(torch.utils.data.Dataset[Fields]):
     def __getitem__(self, key: int) -> Fields:
         return self.objective.example(self.store, self.plan, key)
 
+    def __getitems__(self, keys: Sequence[int]) -> list[Fields]:
+        """The examples of some keys, made together: what a `DataLoader` asks for, a batch at a time."""
+        return self.objective.examples(self.store, self.plan, keys) if len(keys) else []
+
 
 class ReplayDataset(ExampleDataset):
     """Examples of documents by key from 0, and of replayed general text by key from -1 downwards."""
@@ -58,6 +62,11 @@ class ReplayDataset(ExampleDataset):
 
     def __getitem__(self, key: int) -> Fields:
         return super().__getitem__(key) if key >= 0 else self.replayed[-1 - key]
+
+    def __getitems__(self, keys: Sequence[int]) -> list[Fields]:
+        documents = iter(super().__getitems__([key for key in keys if key >= 0]))
+        replayed = iter(self.replayed.__getitems__([-1 - key for key in keys if key < 0]))
+        return [next(documents if key >= 0 else replayed) for key in keys]
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ from acclimate.objectives.base import Batch, Objective
 from acclimate.randomness import Purpose
 from acclimate.training.checkpoints import put_in_place, staging_folder
 from acclimate.training.stream import ExampleDataset, Order, StreamSampler, TokenCounter
+from acclimate.training.waiting import WaitingClock
 
 EvaluateHeldOut = Callable[[PreTrainedModel], dict[str, float]]
 
@@ -93,6 +94,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         self.order = Order.of(dataset, args.seed)
         self._token_counter = TokenCounter(dataset, args.seed)
         self._micro_step = 0
+        self._clock = WaitingClock()
         self._saving = False
         if args.max_steps <= 0:
             args.max_steps = steps_for_epochs(self.order, args)
@@ -128,11 +130,13 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
     ) -> tuple[list[Batch], torch.Tensor]:
         """The micro-batches of one optimizer step, and their counts of targets per part, over all processes: [P]."""
-        batches = list(itertools.islice(epoch_iterator, num_batches))
-        counts = torch.zeros(len(self.objective.parts), dtype=torch.float64)
+        with self._clock.waiting():
+            batches = list(itertools.islice(epoch_iterator, num_batches))
+        # Counted where the batches are: to fetch a number from an accelerator is to wait for all that it has to do.
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        counts = torch.zeros(len(self.objective.parts), dtype=dtype, device=device)
         for batch in batches:
-            counts += self.objective.counts(batch).cpu()
-        counts = counts.to(device, torch.float32 if device.type == "mps" else torch.float64)
+            counts += self.objective.counts(batch).to(device, dtype)
         if self.args.world_size > 1:
             counts = self.accelerator.reduce(counts, reduction="sum")
         self._micro_step = 0
@@ -177,6 +181,11 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         # The Trainer's epochs are rounded up to whole batches; ours are passes over the rows.
         self.state.epoch = self.order.documents_before(self.examples_seen) / self.order.num_rows
         logs["tokens_seen"] = self.tokens_seen
+        if "loss" in logs:
+            logs["data_wait_share"] = round(self._clock.share(), 4)
+        elif "train_runtime" in logs:
+            logs["data_wait_share"] = round(self._clock.overall_share(), 4)
+            self._clock = WaitingClock()
         super().log(logs, start_time)
 
     def evaluate(
