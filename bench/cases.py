@@ -61,7 +61,7 @@ GPU_CASES = (
     Case("gpu-llama-1b-lora", "llama-1b", 8, 1024, warmup=15, steps=30, rounds=3, lora=True),
 )
 # The main ratios, within minutes.
-QUICK_CPU = ("bert-base", "bert-small")
+QUICK_CPU = ("bert-base",)
 QUICK_GPU = ("gpu-bert-base-128", "gpu-bert-base-512")
 
 

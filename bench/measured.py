@@ -99,16 +99,16 @@ def train_ours(started: float, settings: dict[str, Any], overrides: dict[str, An
     return {**watch.report(), "tokens_per_step": tokens, "train_loss": run.summary["train_loss"]}
 
 
-def held_out_loss(started: float, model: str, corpus: str, length: int, max_tokens: int) -> Mapping[str, Any]:
+def held_out_loss(started: float, **arguments: Any) -> Mapping[str, Any]:
     import time_to_loss
 
-    return time_to_loss.held_out_loss(model, corpus, length, max_tokens)
+    return time_to_loss.held_out_loss(**arguments)
 
 
-def shares(started: float, model: str, corpus: str, length: int) -> Mapping[str, Any]:
+def shares(started: float, **arguments: Any) -> Mapping[str, Any]:
     import time_to_loss
 
-    return time_to_loss.shares(model, corpus, length)
+    return time_to_loss.shares(**arguments)
 
 
 JOBS = {

@@ -29,7 +29,7 @@ from materials import find_sources
 from measured import ROOT, measure
 from training import Setup
 
-QUICK_DOCUMENTS = 300
+QUICK_DOCUMENTS = 150
 
 Benchmark = Callable[[Setup, Sequence[str]], list[figures.Row]]
 
@@ -109,6 +109,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=cores(), help="of each side; default: all cores")
     parser.add_argument("--corpus", help="folder of documents, or a corpus built before")
     parser.add_argument("--tokenizer", help="folder of a BERT tokenizer")
+    parser.add_argument("--documents", type=int, help="of the corpus, at most")
     parser.add_argument("--rounds", type=int, help="how often each side runs, instead of what the case says")
     parser.add_argument("--steps", type=int, help="how many steps are timed, instead of what the case says")
     parser.add_argument("--table", action="store_true")
@@ -130,7 +131,7 @@ def prepare(arguments: argparse.Namespace) -> Setup:
         sources,
         found,
         tell,
-        limit=QUICK_DOCUMENTS if arguments.quick else None,
+        limit=arguments.documents or (QUICK_DOCUMENTS if arguments.quick else None),
         rounds=arguments.rounds,
         steps=arguments.steps,
     )

@@ -62,6 +62,8 @@ def results(setup: Setup, only: Sequence[str]) -> list[figures.Row]:
             return [figures.row(name, [], [], "s", f"not measured: {plain['failed']}") for name in WAYS]
     runs = {name: train_ours(way, folders, plain["loss"], num_steps, setup) for name, way in WAYS.items()}
     rows = [compare(name, plain, run, f"{about}; {WAYS[name].note}", setup) for name, run in runs.items()]
+    for row, run in zip(rows, runs.values(), strict=True):
+        row["note"] += read_of(run, plain["loss"], counted)
     return [*rows, at_equal_steps(plain, runs["time to plain's loss, equal learning rate"], about), share(counted)]
 
 
@@ -85,7 +87,12 @@ def train_plain(folders: Mapping[str, str], folder: str, num_steps: int, setup: 
     if "failed" in report:
         return report
     scored = setup.measure(
-        "held_out_loss", model=folder, corpus=folders["corpus"], length=LENGTH, max_tokens=max_tokens(setup)
+        "held_out_loss",
+        model=folder,
+        tokenizer=folders["model"],
+        corpus=folders["corpus"],
+        length=LENGTH,
+        max_tokens=max_tokens(setup),
     )
     if "failed" in scored:
         return scored
@@ -135,6 +142,15 @@ def compare(name: str, plain: Report, run: Report, note: str, setup: Setup) -> f
     return figures.row(name, [seconds], [took], "s", "; ".join(filter(None, [note, setup.sources.note])))
 
 
+def read_of(run: Report, loss: float, counted: Report) -> str:
+    """How much ours had read by then, of what there is: for the note."""
+    found = None if "failed" in run else reached(run["evaluations"], loss)
+    if found is None:
+        return ""
+    tokens = min(found[0] * run["tokens_per_step"] / counted["tokens"], 1)
+    return f" with {tokens:.0%} of the corpus read, the plain script {counted['plain'] / counted['tokens']:.0%}"
+
+
 def at_equal_steps(plain: Report, run: Report, about: str) -> figures.Row:
     name = "held-out loss after as many steps, equal learning rate"
     losses = [] if "failed" in run else [run["evaluations"][-1][2]]
@@ -171,7 +187,7 @@ def shares(model: str, corpus: str, length: int) -> dict[str, int]:
     }
 
 
-def held_out_loss(model: str, corpus: str, length: int, max_tokens: int) -> dict[str, float]:
+def held_out_loss(model: str, tokenizer: str, corpus: str, length: int, max_tokens: int) -> dict[str, float]:
     """The masked loss of a model on the masks that `training.eval_strategy` uses, for a recipe of this length."""
     from acclimate.corpus import open_corpus
     from acclimate.models.loading import load_model, packs, prepare_for_packs
@@ -183,15 +199,15 @@ def held_out_loss(model: str, corpus: str, length: int, max_tokens: int) -> dict
     from acclimate.tokens import load_tokenizer
     from acclimate.tokens.cache import corpus_tokens
 
-    tokenizer = load_tokenizer(model)
-    loaded = load_model(ModelSettings(name=model), "masked-lm", tokenizer, seed=0).model
+    vocabulary = load_tokenizer(tokenizer)
+    loaded = load_model(ModelSettings(name=model), "masked-lm", vocabulary, seed=0).model
     packed = packs(loaded)
     if packed:
         prepare_for_packs(loaded)
     objective = make_objective(
-        "mlm", {}, tokenizer, max_length=length, seed=MASK_SEED, family="encoder", decoder_start_id=None
+        "mlm", {}, vocabulary, max_length=length, seed=MASK_SEED, family="encoder", decoder_start_id=None
     )
-    store = corpus_tokens(open_corpus(corpus), "held_out", tokenizer, fallback=Path(model), listener=Silent())
+    store = corpus_tokens(open_corpus(corpus), "held_out", vocabulary, fallback=Path(model), listener=Silent())
     held_out = make_held_out(objective, store, isolate="group", packed=packed, max_tokens=max_tokens)
     (scores,) = score(loaded, objective, held_out, batch_size=32)
     return {"loss": scores.loss}
