@@ -92,13 +92,19 @@ ABLATIONS: Mapping[str, Mapping[str, Any]] = {
 ABLATION_BASES: Mapping[str, Mapping[str, Any]] = {"fast dropout": {"model.dropout": 0.1}}
 
 
-def precision(device: str) -> dict[str, Any]:
-    """bf16 where it has instructions of its own."""
-    return {"bf16": True} if has_fast_bf16(device) else {}
+def own_settings(device: str) -> dict[str, Any]:
+    """What ours is told beside the case: bf16 where it has instructions of its own, and the tuned peer's workers."""
+    return {**({"bf16": True} if has_fast_bf16(device) else {}), **workers(device)}
+
+
+def workers(device: str) -> dict[str, Any]:
+    """Processes that make batches ready while a GPU computes; on a CPU they would take its cores."""
+    return {"dataloader_num_workers": 4} if device == "cuda" else {}
 
 
 def tuned_candidates(device: str) -> dict[str, dict[str, Any]]:
     """Settings of which the best-tuned peer takes the fastest."""
     if device == "cuda":
-        return {"bf16": {"bf16": True}, "bf16 and torch.compile": {"bf16": True, "torch_compile": True}}
+        settings = {"bf16": True, **workers(device)}
+        return {"bf16": settings, "bf16 and torch.compile": {**settings, "torch_compile": True}}
     return {"fp32": {}, "bf16": {"bf16": True}}

@@ -59,18 +59,19 @@ BENCHMARKS: dict[str, Benchmark] = {
     "inference": of_module("inference"),
     "startup": startup.results,
 }
-ON_REQUEST: dict[str, Benchmark] = {"ablation": lambda setup, only: training.ablation(setup)}
+ON_REQUEST: dict[str, Benchmark] = {"ablation": training.ablation}
 ON_GPU = ("training", "ablation")
 CASES = [case.name for case in (*CPU_CASES, *GPU_CASES)]
 
 
 def chosen(only: Sequence[str], device: str) -> dict[str, Benchmark]:
-    """The benchmarks to run; the name of a case is a part of "training"."""
+    """The benchmarks to run. The name of a case picks a part of "training", or of "ablation" where that is named."""
     known = {**BENCHMARKS, **ON_REQUEST}
     unknown = [name for name in only if name not in known and name not in CASES]
     if unknown:
         raise SystemExit(f"there is no benchmark {', '.join(unknown)}; there are {', '.join([*known, *CASES])}")
-    names = ["training" if name in CASES else name for name in only] or list(BENCHMARKS)
+    home = "ablation" if "ablation" in only else "training"
+    names = [home if name in CASES else name for name in only] or list(BENCHMARKS)
     return {name: known[name] for name in dict.fromkeys(names) if device == "cpu" or name in ON_GPU}
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import figures
-from cases import precision
+from cases import own_settings
 from training import Report, Setup
 
 BATCH, LENGTH, EPOCHS = 16, 128, 3
@@ -61,9 +61,8 @@ def results(setup: Setup, only: Sequence[str]) -> list[figures.Row]:
         if "failed" in plain:
             return [figures.row(name, [], [], "s", f"not measured: {plain['failed']}") for name in WAYS]
     runs = {name: train_ours(way, folders, plain["loss"], num_steps, setup) for name, way in WAYS.items()}
-    rows = [compare(name, plain, run, f"{about}; {WAYS[name].note}", setup) for name, run in runs.items()]
-    for row, run in zip(rows, runs.values(), strict=True):
-        row["note"] += read_of(run, plain["loss"], counted)
+    about = "; ".join(filter(None, [setup.sources.note, about]))
+    rows = [compare(name, plain, run, f"{about}; {WAYS[name].note}", counted) for name, run in runs.items()]
     return [*rows, at_equal_steps(plain, runs["time to plain's loss, equal learning rate"], about), share(counted)]
 
 
@@ -110,7 +109,7 @@ def train_ours(way: Way, folders: Mapping[str, str], loss: float, num_steps: int
         warmup_steps=way.warmup,
         eval_strategy="steps",
         eval_steps=max(2, num_steps // 60),
-        **precision(setup.device),
+        **own_settings(setup.device),
     )
     overrides = {"evaluation.max_tokens": max_tokens(setup)}
     probe = {"target_loss": loss if way.stops else None}
@@ -128,7 +127,7 @@ def reached(evaluations: Sequence[tuple[int, float, float]], loss: float) -> tup
     return next(((step, seconds) for step, seconds, found in evaluations if found <= loss), None)
 
 
-def compare(name: str, plain: Report, run: Report, note: str, setup: Setup) -> figures.Row:
+def compare(name: str, plain: Report, run: Report, note: str, counted: Report) -> figures.Row:
     seconds = sum(plain["seconds"])
     if "failed" in run:
         return figures.row(name, [seconds], [], "s", f"ours not measured: {run['failed']}")
@@ -138,17 +137,9 @@ def compare(name: str, plain: Report, run: Report, note: str, setup: Setup) -> f
         step, _, loss = run["evaluations"][-1]
         return figures.row(name, [seconds], [], "s", f"{note}; not reached: {loss:.3f} after {step} steps")
     step, took = found
-    note = f"{note}; by ours at step {step}"
-    return figures.row(name, [seconds], [took], "s", "; ".join(filter(None, [note, setup.sources.note])))
-
-
-def read_of(run: Report, loss: float, counted: Report) -> str:
-    """How much ours had read by then, of what there is: for the note."""
-    found = None if "failed" in run else reached(run["evaluations"], loss)
-    if found is None:
-        return ""
-    tokens = min(found[0] * run["tokens_per_step"] / counted["tokens"], 1)
-    return f" with {tokens:.0%} of the corpus read, the plain script {counted['plain'] / counted['tokens']:.0%}"
+    read = min(step * run["tokens_per_step"] / counted["tokens"], 1)
+    note = f"{note}; by ours at step {step}, with {read:.0%} of the corpus read"
+    return figures.row(name, [seconds], [took], "s", note)
 
 
 def at_equal_steps(plain: Report, run: Report, about: str) -> figures.Row:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import figures
-from cases import ABLATION_BASES, ABLATIONS, VARIANTS, Case, cases, precision, tuned_candidates
+from cases import ABLATION_BASES, ABLATIONS, VARIANTS, Case, cases, own_settings, tuned_candidates
 from flops import LinearWeights, training_flops
 from hardware import has_fast_bf16, peak
 from materials import MODELS, Sources
@@ -140,7 +140,7 @@ def contestants(case: Case, folders: Mapping[str, str], tuned: Mapping[str, Any]
     if has_dropout(case) and not setup.quick:
         off = {**told(**tuned), "config": NO_DROPOUT[MODELS[case.model].config["model_type"]]}
         found.append(Contestant("tuned, no dropout", "tuned", off, {}))
-    own = told(**precision(setup.device))
+    own = told(**own_settings(setup.device))
     return found + [Contestant(name, "ours", own, VARIANTS[name]) for name in variants]
 
 
@@ -259,11 +259,11 @@ def flops_per_second(report: Report, case: Case) -> float:
 # ---- ablation --------------------------------------------------------------------------------------------------------
 
 
-def ablation(setup: Setup) -> list[figures.Row]:
-    """What each idea gives: ours without it stands where the peer stands."""
-    (case, *_) = setup.cases()
+def ablation(setup: Setup, only: Sequence[str]) -> list[figures.Row]:
+    """What each idea gives: ours without it stands where the peer stands. In the first case, or the one named."""
+    (case, *_) = [case for case in setup.cases() if not only or case.name in only]
     folders = setup.prepare(case.model)
-    settings = case.settings(folders, setup.device, precision(setup.device))
+    settings = case.settings(folders, setup.device, own_settings(setup.device))
     found = {"ours": Contestant("ours", "ours", settings, {})}
     for idea, overrides in ABLATIONS.items():
         found[f"without {idea}"] = Contestant(f"without {idea}", "ours", settings, overrides)

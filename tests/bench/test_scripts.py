@@ -75,6 +75,7 @@ def test_unknown_benchmarks_are_refused() -> None:
     import run
 
     assert list(run.chosen(["bert-small", "startup"], "cpu")) == ["training", "startup"]
+    assert list(run.chosen(["ablation", "bert-small"], "cpu")) == ["ablation"]
     assert list(run.chosen([], "cuda")) == ["training"]
     with pytest.raises(SystemExit, match="there is no benchmark bert-huge"):
         run.chosen(["bert-huge"], "cpu")
