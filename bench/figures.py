@@ -133,7 +133,7 @@ def hardware_name(found: Mapping[str, Any]) -> str:
     versions = found.get("versions") or {}
     parts = [hardware.get("gpu") or hardware.get("cpu") or "unknown hardware"]
     if not hardware.get("gpu"):
-        parts.append(f"{hardware.get('threads')} threads")
+        parts += [f"{hardware.get('threads')} threads", *hardware.get("instructions", ())]
     parts += [f"{name} {versions[name]}" for name in ("torch", "transformers") if name in versions]
     return ", ".join(map(str, parts))
 

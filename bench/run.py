@@ -94,7 +94,11 @@ def main() -> None:
     started = time.monotonic()
     for name, benchmark in chosen(arguments.only, setup.device).items():
         # Kept after each, so that a long run that is cut off has not been for nothing.
-        found = benchmark(setup, [case for case in arguments.only if case in CASES])
+        try:
+            found = benchmark(setup, [case for case in arguments.only if case in CASES])
+        except RuntimeError as error:
+            tell(f"{name}: {error}")
+            continue
         figures.write(found, folder, about)
         rows += found
         setup.tell(f"{name}: done after {(time.monotonic() - started) / 60:.1f} minutes")

@@ -75,14 +75,18 @@ def test_every_target_is_one_of_a_row_that_is_measured() -> None:
 def test_rows_are_kept_and_read_back(tmp_path: Path) -> None:
     import figures
 
-    about = {"hardware": {"cpu": "A CPU", "threads": 2}, "versions": {"torch": "2.13.0"}, "date": "2026-11-25"}
+    about = {
+        "hardware": {"cpu": "A CPU", "threads": 2, "instructions": ["avx2"]},
+        "versions": {"torch": "2.13.0"},
+        "date": "2026-11-25",
+    }
     rows = [figures.row("b: tokens/s, fast", [1.0], [2.0], "tokens/s"), figures.row("a", [1.0], [3.0], "s", "x | y")]
     figures.write(rows, tmp_path, about)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b-tokens-s-fast.json"]
     kept = figures.read(tmp_path)
     assert kept == [{**rows[1], **about}, {**rows[0], **about}]
     assert figures.as_markdown(kept).splitlines() == [
-        "**A CPU, 2 threads, torch 2.13.0**",
+        "**A CPU, 2 threads, avx2, torch 2.13.0**",
         "",
         "| what | unit | peer | ours | ratio | spread | target | note |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
