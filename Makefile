@@ -1,11 +1,12 @@
 # make demo   the whole job, offline, on this machine
 # make test   lint, types and tests (under 10 minutes on 2 cores)
+# make bench  speed beside the scripts that people run today; QUICK=1 for the main ratios within 10 minutes
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow golden lint format install clean
+.PHONY: demo test test-slow golden bench bench-table lint format install clean
 
 install: $(STAMP)
 
@@ -31,6 +32,12 @@ test-slow: $(STAMP)
 
 golden: $(STAMP)
 	$(BIN)/python -m tests.golden
+
+bench: $(STAMP)
+	$(BIN)/python bench/run.py $(if $(QUICK),--quick)
+
+bench-table: $(STAMP)
+	$(BIN)/python bench/run.py --table
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,110 @@
+"""What is trained on both sides, and the table of ways in which it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from hardware import has_fast_bf16
+from materials import MODELS
+
+Side = Literal["plain", "tuned", "ours"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and a size of batch.
+
+    Attributes:
+        name: of the case in results.
+        model: a row of `MODELS`.
+        batch, length: rows of a step, and tokens of a row.
+        warmup, steps: steps before timing, and timed.
+        rounds: how often each side runs, in alternation.
+        lora: train an adapter on both sides.
+    """
+
+    name: str
+    model: str
+    batch: int
+    length: int
+    warmup: int
+    steps: int
+    rounds: int
+    lora: bool = False
+
+    def settings(self, folders: Mapping[str, str], device: str, training: Mapping[str, Any]) -> dict[str, Any]:
+        """What both sides are told."""
+        return {
+            **folders,
+            "objective": MODELS[self.model].objective,
+            "batch": self.batch,
+            "length": self.length,
+            "device": device,
+            "lora": self.lora,
+            "config": {},
+            "training": {"max_steps": self.warmup + self.steps, **training},
+        }
+
+
+CPU_CASES = (
+    Case("bert-base", "bert-base", 16, 128, warmup=1, steps=5, rounds=3),
+    Case("bert-small", "bert-small", 16, 128, warmup=5, steps=30, rounds=5),
+    Case("llama-small", "llama-small", 16, 128, warmup=5, steps=20, rounds=5),
+    Case("t5-small", "t5-small", 16, 128, warmup=5, steps=20, rounds=5),
+)
+GPU_CASES = (
+    Case("gpu-bert-base-128", "bert-base", 256, 128, warmup=30, steps=60, rounds=3),
+    Case("gpu-bert-base-512", "bert-base", 64, 512, warmup=30, steps=60, rounds=3),
+    Case("gpu-modernbert-512", "modernbert", 64, 512, warmup=30, steps=60, rounds=3),
+    Case("gpu-llama-1b-lora", "llama-1b", 8, 1024, warmup=15, steps=30, rounds=3, lora=True),
+)
+# The main ratios, within minutes.
+QUICK_CPU = ("bert-base",)
+QUICK_GPU = ("gpu-bert-base-128", "gpu-bert-base-512")
+
+
+def cases(device: str, quick: bool) -> list[Case]:
+    found = GPU_CASES if device == "cuda" else CPU_CASES
+    if not quick:
+        return list(found)
+    main = QUICK_GPU if device == "cuda" else QUICK_CPU
+    return [replace(case, steps=max(2, case.steps // 2), rounds=2) for case in found if case.name in main]
+
+
+# Ours by another recipe, as overrides of its defaults. "ours" is what a user gets who sets nothing.
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "ours": {},
+    "dropout 0.1": {"model.dropout": 0.1},
+    "no dropout": {"model.dropout": 0.0},
+}
+
+# Each idea switched off alone: what it gives is what is lost without it.
+ABLATIONS: Mapping[str, Mapping[str, Any]] = {
+    "sparse head": {"compute.sparse_head": False},
+    "attention": {"compute.attention": "sdpa"},
+    "fast dropout": {"compute.fast_dropout": False, "model.dropout": 0.1},
+    "allocator": {"compute.allocator": False},
+    "packing": {"packing": False},
+}
+# What an ablation is compared with where that is not "ours".
+ABLATION_BASES: Mapping[str, Mapping[str, Any]] = {"fast dropout": {"model.dropout": 0.1}}
+
+
+def own_settings(device: str) -> dict[str, Any]:
+    """What ours is told beside the case: bf16 where it has instructions of its own, and the tuned peer's workers."""
+    return {**({"bf16": True} if has_fast_bf16(device) else {}), **workers(device)}
+
+
+def workers(device: str) -> dict[str, Any]:
+    """Processes that make batches ready while a GPU computes; on a CPU they would take its cores."""
+    return {"dataloader_num_workers": 4} if device == "cuda" else {}
+
+
+def tuned_candidates(device: str) -> dict[str, dict[str, Any]]:
+    """Settings of which the best-tuned peer takes the fastest."""
+    if device == "cuda":
+        settings = {"bf16": True, **workers(device)}
+        return {"bf16": settings, "bf16 and torch.compile": {**settings, "torch_compile": True}}
+    return {"fp32": {}, "bf16": {"bf16": True}}
