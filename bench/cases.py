@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from hardware import has_fast_bf16
 from materials import MODELS
 
 Side = Literal["plain", "tuned", "ours"]
@@ -74,9 +73,9 @@ def cases(device: str, quick: bool) -> list[Case]:
 
 
 # Ours by another recipe, as overrides of its defaults. "ours" is what a user gets who sets nothing.
+# Its dropout is the configuration's, as the peer's is.
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "ours": {},
-    "dropout 0.1": {"model.dropout": 0.1},
     "no dropout": {"model.dropout": 0.0},
 }
 
@@ -84,21 +83,21 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 ABLATIONS: Mapping[str, Mapping[str, Any]] = {
     "sparse head": {"compute.sparse_head": False},
     "attention": {"compute.attention": "sdpa"},
-    "fast dropout": {"compute.fast_dropout": False, "model.dropout": 0.1},
-    "allocator": {"compute.allocator": False},
-    "packing": {"packing": False},
+    "byte dropout": {"compute.byte_dropout": False},
+    "kept memory": {"compute.keep_memory": False},
+    "dropout as configured": {"model.dropout": 0.0},
+    "all of compute": {
+        "compute.sparse_head": False,
+        "compute.attention": "sdpa",
+        "compute.byte_dropout": False,
+        "compute.keep_memory": False,
+    },
 }
-# What an ablation is compared with where that is not "ours".
-ABLATION_BASES: Mapping[str, Mapping[str, Any]] = {"fast dropout": {"model.dropout": 0.1}}
-
-
-def own_settings(device: str) -> dict[str, Any]:
-    """What ours is told beside the case: bf16 where it has instructions of its own, and the tuned peer's workers."""
-    return {**({"bf16": True} if has_fast_bf16(device) else {}), **workers(device)}
 
 
 def workers(device: str) -> dict[str, Any]:
-    """Processes that make batches ready while a GPU computes; on a CPU they would take its cores."""
+    """Processes that make batches ready for the tuned peer while a GPU computes, as ours has by default; on a CPU they
+    would take its cores."""
     return {"dataloader_num_workers": 4} if device == "cuda" else {}
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import figures
-from cases import own_settings
 from training import Report, Setup
 
 BATCH, LENGTH, EPOCHS = 16, 128, 3
@@ -109,7 +108,6 @@ def train_ours(way: Way, folders: Mapping[str, str], loss: float, num_steps: int
         warmup_steps=way.warmup,
         eval_strategy="steps",
         eval_steps=max(2, num_steps // 60),
-        **own_settings(setup.device),
     )
     overrides = {"evaluation.max_tokens": max_tokens(setup)}
     probe = {"target_loss": loss if way.stops else None}

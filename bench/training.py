@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import figures
-from cases import ABLATION_BASES, ABLATIONS, VARIANTS, Case, cases, own_settings, tuned_candidates
+from cases import ABLATIONS, VARIANTS, Case, cases, tuned_candidates
 from flops import LinearWeights, training_flops
 from hardware import has_fast_bf16, peak
 from materials import MODELS, Sources
@@ -136,12 +136,11 @@ def contestants(case: Case, folders: Mapping[str, str], tuned: Mapping[str, Any]
     found = [Contestant("plain", "plain", told(), {}), Contestant("tuned", "tuned", told(**tuned), {})]
     variants = ["ours"]
     if has_dropout(case):
-        variants += ["dropout 0.1", "no dropout"]
+        variants += ["no dropout"]
     if has_dropout(case) and not setup.quick:
         off = {**told(**tuned), "config": NO_DROPOUT[MODELS[case.model].config["model_type"]]}
         found.append(Contestant("tuned, no dropout", "tuned", off, {}))
-    own = told(**own_settings(setup.device))
-    return found + [Contestant(name, "ours", own, VARIANTS[name]) for name in variants]
+    return found + [Contestant(name, "ours", told(), VARIANTS[name]) for name in variants]
 
 
 def run_all(found: Sequence[Contestant], case: Case, setup: Setup) -> dict[str, list[Report]]:
@@ -190,17 +189,18 @@ class Comparison:
 
     def rows(self) -> list[figures.Row]:
         speed, memory = self.speed, self.memory
-        rows = [speed("against plain", "plain", "ours"), speed("against tuned", "tuned", "ours", self.tried)]
+        equal = "both with the configuration's dropout" if has_dropout(self.case) else "neither has dropout"
+        tuned = f"{equal}; {self.tried}"
+        rows = [
+            speed("against plain", "plain", "ours", equal),
+            speed("against tuned, equal dropout", "tuned", "ours", tuned),
+        ]
         if has_dropout(self.case):
             rows += [
-                speed("against plain, equal dropout", "plain", "dropout 0.1"),
-                speed("against tuned, equal dropout", "tuned", "dropout 0.1", self.tried),
                 speed("against tuned, ours without dropout", "tuned", "no dropout", self.tried),
             ]
             if "tuned, no dropout" in self.runs:
                 rows.append(speed("against tuned, both without dropout", "tuned, no dropout", "no dropout", self.tried))
-        elif self.setup.device == "cuda":
-            rows.append(speed("against tuned, equal dropout", "tuned", "ours", "neither has dropout"))
         if MODELS[self.case.model].objective != "span_denoising":
             rows.append(self.utilisation())
         whole = (
@@ -263,20 +263,17 @@ def ablation(setup: Setup, only: Sequence[str]) -> list[figures.Row]:
     """What each idea gives: ours without it stands where the peer stands. In the first case, or the one named."""
     (case, *_) = [case for case in setup.cases() if not only or case.name in only]
     folders = setup.prepare(case.model)
-    settings = case.settings(folders, setup.device, own_settings(setup.device))
+    settings = case.settings(folders, setup.device, {})
     found = {"ours": Contestant("ours", "ours", settings, {})}
     for idea, overrides in ABLATIONS.items():
         found[f"without {idea}"] = Contestant(f"without {idea}", "ours", settings, overrides)
-        if idea in ABLATION_BASES:
-            found[f"with {idea}"] = Contestant(f"with {idea}", "ours", settings, ABLATION_BASES[idea])
     comparison = Comparison(case, run_all(list(found.values()), case, setup), "", setup)
     rows = []
     for idea, overrides in ABLATIONS.items():
-        base = f"with {idea}" if idea in ABLATION_BASES else "ours"
         note = f"peer: ours with {', '.join(f'{key}={value}' for key, value in overrides.items())}"
         without = f"without {idea}"
-        speed = comparison.speed("", without, base, note)
-        memory = comparison._row("", without, base, "MiB", lambda report: report["memory"]["beyond"] / 2**20, note)
+        speed = comparison.speed("", without, "ours", note)
+        memory = comparison._row("", without, "ours", "MiB", lambda report: report["memory"]["beyond"] / 2**20, note)
         rows += [
             {**speed, "name": f"ablation, {case.name}: {idea}: tokens/s"},
             {**memory, "name": f"ablation, {case.name}: {idea}: peak memory beyond the needed"},

@@ -33,6 +33,7 @@ from acclimate.models.settings import AdapterSettings, ModelSettings
 from acclimate.objectives import OBJECTIVES
 from acclimate.recipe import Section
 from acclimate.tokens.settings import TokenizerSettings
+from acclimate.training.compute import ComputeSettings
 from acclimate.training.settings import OWNED, RENAMED, training_fields
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,6 +82,7 @@ SECTIONS: list[tuple[type[Section], str, int]] = [
     (PairSettings, "### `corpus.sources.pair`", 0),
     (ObjectiveSection, "## `objective`", 0),
     *((settings, "## `objective`", place) for place, settings in enumerate(_OPTIONS, start=1)),
+    (ComputeSettings, "## `compute`", 0),
     (AdapterSettings, "## `adapter`", 0),
     (EvaluationSettings, "## `evaluation`", 0),
 ]
