@@ -12,7 +12,7 @@ written, those that end a span or text included.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,28 @@ class SpanCandidate:
     sequence: str
 
 
-class SentinelFiller:
+class _OneByOne:
+    """A filler that is asked for one text at a time."""
+
+    def fill(self, text: str, *, top_k: int = 5) -> list[SpanCandidate]:
+        raise NotImplementedError
+
+    def fill_each(
+        self, texts: Iterable[str], *, top_k: int = 5, batch_size: int | None = None
+    ) -> Iterator[list[SpanCandidate] | DataError]:
+        """`fill` for many texts, in their order; for a text that cannot be filled its error.
+
+        Args:
+            batch_size: taken for the sake of `MaskFiller`; beam search has a batch of beams.
+        """
+        for text in texts:
+            try:
+                yield self.fill(text, top_k=top_k)
+            except DataError as error:
+                yield error
+
+
+class SentinelFiller(_OneByOne):
     """A T5-like model: each mask stands for the next sentinel."""
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -100,7 +121,7 @@ class SentinelFiller:
         return spans
 
 
-class TextFiller:
+class TextFiller(_OneByOne):
     """A model of text infilling (BART): it writes out the whole text, in which a mask was a span of any length."""
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -132,7 +153,7 @@ def spans_in(whole: str, parts: Sequence[str]) -> tuple[str, ...] | None:
     return None if match is None else match.groups()
 
 
-class PieceFiller:
+class PieceFiller(_OneByOne):
     """A model of MASS: each mask is one token, and all of them are one piece, of which the decoder tells the tokens at
     their positions in the text."""
 
@@ -175,7 +196,7 @@ class PieceFiller:
         return _best(found, top_k)
 
 
-class BlankFiller:
+class BlankFiller(_OneByOne):
     """A decoder of blank infilling: it generates behind the text what its masks stand for, in their order."""
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
