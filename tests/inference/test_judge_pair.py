@@ -101,12 +101,12 @@ def test_long_texts_are_cut_longest_first_and_that_is_told(judge: PairJudge) -> 
     assert verdict.num_cut == 100 + 4 - 61
     assert verdict.probability == pytest.approx(expected[0], rel=1e-4)
     # Two that are too long end up alike: 30 and 31 tokens.
-    kept_a, kept_b, num_cut = judge._read(1, ("data " * 100, "node " * 90), 1)
+    ((kept_a, kept_b, num_cut),) = judge._read([("pair 1", ("data " * 100, "node " * 90))])
     assert (sorted(map(len, (kept_a, kept_b))), num_cut) == ([30, 31], 190 - 61)
 
 
 def test_words_that_look_like_special_tokens_are_words(judge: PairJudge) -> None:
-    ids, _, _ = judge._read(1, ("[SEP]", "a"), 1)
+    ((ids, _, _),) = judge._read([("pair 1", ("[SEP]", "a"))])
     assert judge.tokenizer.sep_token_id not in ids
 
 

@@ -58,22 +58,24 @@ def _told(
     from acclimate.errors import DataError
 
     # What is refused before the first text that is filled waits for it: where there is none, nothing is printed.
-    waiting: list[str] | None = []
+    waiting: list[tuple[str, str]] | None = []
     for (name, text), found in answers:
         if isinstance(found, DataError):
             if strict:
                 raise DataError(f"{name}: {found}") from found
+            if waiting is not None:
+                waiting.append((text, f"{name}: {found}"))
+                continue
             typer.echo(f"{name}: {found}", err=True)
-            if waiting is None:
-                yield text, None
-            else:
-                waiting.append(text)
+            yield text, None
             continue
-        yield from ((before, None) for before in waiting or ())
+        for refused, message in waiting or ():
+            typer.echo(message, err=True)
+            yield refused, None
         waiting = None
         yield text, found
     if waiting is not None:
-        raise DataError("no text could be filled")
+        raise DataError("\n".join(message for _, message in waiting))
 
 
 def print_candidates(text: str, filled: list[Any]) -> None:

@@ -21,7 +21,7 @@ class EvaluationSettings(Section):
         general: text that must not be forgotten: a corpus folder, or anything that `corpus build` takes. Half of it is
             scored; a fresh head is warmed up on the other half.
         max_tokens: at most so many tokens of each text are scored, in rows chosen at random; None for all.
-        batch_size: at most so many rows per forward; None for as many as 4,096 tokens hold.
+        batch_size: at most so many rows per forward; None: as their length allows.
         head_warmup_steps: at most so many steps to warm up a fresh head on general text; 0 for none.
         resamples: draws of the bootstrap.
     """

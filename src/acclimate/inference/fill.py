@@ -125,9 +125,9 @@ class MaskFiller:
         asked = [(number, one) for number, one in enumerate(read) if isinstance(one, _Question)]
         for batch in batches_by_length(
             [len(question) for _, question in asked],
-            max_tokens=token_limit(self.model.config),
+            max_tokens=token_limit(self.model),
             max_rows=batch_size,
-            one_length=one_length_only(self.model.config),
+            one_length=one_length_only(self.model),
         ):
             numbers, questions = zip(*(asked[index] for index in batch), strict=True)
             for number, found in zip(numbers, self._ask(questions, top_k), strict=True):
@@ -156,7 +156,7 @@ class MaskFiller:
         encoded = self.tokenizer([self.gaps.marked(text, self.mask) for text in texts], verbose=False)
         rows = [{name: values[row] for name, values in encoded.items()} for row in range(len(texts))]
         # A type without mask gets no padding either.
-        return rows if one_length_only(self.model.config) else [_with_mask(row) for row in rows]
+        return rows if one_length_only(self.model) else [_with_mask(row) for row in rows]
 
     def _question(self, text: str, gaps: Sequence[re.Match[str]], inputs: dict[str, list[int]]) -> _Question:
         ids = inputs["input_ids"]
@@ -302,7 +302,7 @@ def fill(
         model: a run, a folder, a hub id, or what `load_filler` gave.
         texts: each with one mask or more, written `[MASK]`, `<mask>` or as the tokenizer writes it.
         top_k: candidates per mask; of models that tell spans, per text.
-        batch_size: at most so many texts at a time; default as many as 4,096 tokens hold.
+        batch_size: at most so many texts at a time; default by their length.
         strict: refuse a text that cannot be filled, such as one without a mask; otherwise its entry is None.
 
     Returns:

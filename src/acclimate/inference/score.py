@@ -297,7 +297,7 @@ def score(
         file: text files, a document each.
         sources: anything that `corpus build` takes: files, folders, repositories, or the mappings of a recipe.
         objective: by which the model is asked; default its own.
-        batch_size: at most so many rows at a time; default as many as 4,096 tokens hold.
+        batch_size: at most so many rows at a time; default by their length.
         listener: hears progress.
 
     Raises:

@@ -11,8 +11,10 @@ import numpy as np
 from acclimate.errors import RecipeError
 from acclimate.models.families import PACKING
 
-# Tokens of a batch, padding included. More are no faster: see docs/decisions.md.
-MAX_TOKENS = 4096
+# Tokens of a batch, padding included. On a CPU more are no faster (see docs/decisions.md), and their activations leave
+# its cache; an accelerator is not busy with so few.
+MAX_TOKENS_OF_CPU = 1024
+MAX_TOKENS = 16_384
 # Logits of a batch, all tokens taken for targets: 1 GiB in float32. Large vocabularies get fewer tokens.
 _MAX_LOGITS = 2**28
 # Texts that are read, sorted and answered before the next ones are read.
@@ -32,22 +34,25 @@ def check_batch_size(batch_size: int | None) -> None:
         raise RecipeError(f"`batch_size`: expected a number of at least 1, got {batch_size!r}")
 
 
-def token_limit(config: Any) -> int:
-    """How many tokens a batch may have, padding included, in models of a configuration; None where a model has none."""
-    return max(1, min(MAX_TOKENS, _MAX_LOGITS // max(1, getattr(config, "vocab_size", None) or 1)))
+def token_limit(model: Any) -> int:
+    """How many tokens a batch may have, padding included, so that a model is fast and its logits take 1 GiB at most."""
+    most = MAX_TOKENS_OF_CPU if next(model.parameters()).device.type == "cpu" else MAX_TOKENS
+    vocabulary = getattr(getattr(model, "config", None), "vocab_size", None)
+    return max(1, min(most, _MAX_LOGITS // (vocabulary or 1)))
 
 
-def one_length_only(config: Any) -> bool:
+def one_length_only(model: Any) -> bool:
     """Whether batches are of texts of one length: where padding may change what a model says of a text.
 
     ConvBERT and Funnel see padding, FNet has no mask, MobileBERT's last token is embedded with what stands behind it;
     of a type that was never tried nobody knows. Encoder-decoders mask it in cross-attention.
     """
-    return not getattr(config, "is_encoder_decoder", True) and config.model_type not in PACKING
+    config = getattr(model, "config", None)
+    return config is not None and not config.is_encoder_decoder and config.model_type not in PACKING
 
 
 def batches_by_length(
-    lengths: Sequence[int] | NDArray[np.int64],
+    lengths: Sequence[int],
     *,
     max_tokens: int,
     max_rows: int | None = None,

@@ -155,9 +155,8 @@ def _batches(model: Any, held_out: HeldOut, batch_size: int | None) -> list[list
     """Examples of like length, by index; of an encoder-decoder the length is that of both sides."""
     check_batch_size(batch_size)
     lengths = [sum(len(example[name]) for name in _SIDES if name in example) for example in held_out.examples]
-    config = getattr(model, "config", None)
     return batches_by_length(
-        lengths, max_tokens=token_limit(config), max_rows=batch_size, one_length=one_length_only(config)
+        lengths, max_tokens=token_limit(model), max_rows=batch_size, one_length=one_length_only(model)
     )
 
 
