@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from acclimate.errors import DataError, ModelError, RecipeError
-from acclimate.inference.gaps import GapFinder
+from acclimate.inference.gaps import GapFinder, found_or_error
 from acclimate.inference.reading import TokenReader
 from acclimate.inference.spans import BlankFiller, PieceFiller, SentinelFiller, SpanCandidate, TextFiller
 from acclimate.inference.texts import on_best_device
@@ -137,11 +137,11 @@ class MaskFiller:
     # ---- texts to inputs ---------------------------------------------------------------------------------------
 
     def _read(self, texts: Sequence[str]) -> list[_Question | DataError]:
-        gaps = [_found_or_error(self.gaps.find, text) for text in texts]
+        gaps = [found_or_error(self.gaps.find, text) for text in texts]
         filled = [text for text, found in zip(texts, gaps, strict=True) if not isinstance(found, DataError)]
         inputs = iter(self._inputs(filled))
         return [
-            found if isinstance(found, DataError) else _found_or_error(self._question, text, found, next(inputs))
+            found if isinstance(found, DataError) else found_or_error(self._question, text, found, next(inputs))
             for text, found in zip(texts, gaps, strict=True)
         ]
 
@@ -221,14 +221,6 @@ class MaskFiller:
         if word.startswith(" ") and (not before or before[-1].isspace()):
             word = word[1:]
         return before + word
-
-
-def _found_or_error(find: Any, *arguments: Any) -> Any:
-    """What a function finds, or the error that it raises for data that cannot be used."""
-    try:
-        return find(*arguments)
-    except DataError as error:
-        return error
 
 
 def _with_mask(inputs: dict[str, list[int]]) -> dict[str, list[int]]:

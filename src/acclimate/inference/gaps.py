@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from transformers import PreTrainedTokenizerBase
 
 from acclimate.errors import DataError
+
+Found = TypeVar("Found")
 
 # People write the mask as they know it; each of these stands for the tokenizer's own.
 MASKS = ("[MASK]", "<mask>")
@@ -76,6 +79,14 @@ class GapFinder:
         if len(places) != count:
             raise DataError(f"{text!r} does not become tokens with {count} gaps for this tokenizer")
         return places
+
+
+def found_or_error(find: Callable[..., Found], *arguments: Any, **options: Any) -> Found | DataError:
+    """What a function finds, or the error that it raises for a text that cannot be used."""
+    try:
+        return find(*arguments, **options)
+    except DataError as error:
+        return error
 
 
 def texts_between(text: str, gaps: Sequence[re.Match[str]]) -> list[str]:
