@@ -203,11 +203,14 @@ def test_an_endless_stream_of_texts(filler: MaskFiller) -> None:
 def test_a_text_that_cannot_be_filled_keeps_its_place(filler: MaskFiller) -> None:
     texts = ["azure [MASK]", "azure", "azure " * 40 + "[MASK]", "\ud800 [MASK]", "[MASK] service"]
     first, no_mask, too_long, no_unicode, last = fill_each(filler, texts, top_k=2)
-    assert (first, last) == (fill(filler, texts[0], top_k=2), fill(filler, texts[-1], top_k=2))
+    assert isinstance(first, list) and isinstance(last, list)
+    assert_same(first, fill(filler, texts[0], top_k=2))
+    assert_same(last, fill(filler, texts[-1], top_k=2))
     assert "there is no [MASK] in 'azure'" in str(no_mask)
     assert "longer than the model's 32 positions" in str(too_long)
     assert "no valid Unicode" in str(no_unicode)
-    assert to_json(fill(filler, texts, top_k=2, strict=False)) == [to_json(first), None, None, None, to_json(last)]
+    lenient = to_json(fill(filler, texts, top_k=2, strict=False))
+    assert lenient == [to_json(first), None, None, None, to_json(last)]
     with pytest.raises(DataError, match="text 2: there is no"):
         fill(filler, texts)
     assert fill(filler, []) == []
