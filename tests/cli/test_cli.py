@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 
 from acclimate import __version__, artifacts
 from acclimate.cli import main as cli
-from acclimate.cli.console import format_figure, print_json, print_table, print_text
+from acclimate.cli.console import format_figure, print_json, print_json_list, print_table, print_text
 from acclimate.errors import Interrupted
 from acclimate.training.checkpoints import find_checkpoints
 from acclimate.training.run_folder import open_run
@@ -572,6 +572,16 @@ def test_json_is_json_whatever_the_figures(capsys: pytest.CaptureFixture[str]) -
     out = capsys.readouterr().out
     assert json.loads(out, parse_constant=refuse) == {"loss": None, "perplexity": [None, 1.5], "資": ["é", None]}
     assert "資" in out
+
+
+@pytest.mark.parametrize("entries", [[], [None], [{"資": [1, float("nan")]}, [], "two\nlines"]])
+def test_a_list_is_printed_entry_by_entry_as_it_is_at_once(
+    entries: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_json(entries)
+    whole = capsys.readouterr().out
+    print_json_list(iter(entries))
+    assert capsys.readouterr().out == whole
 
 
 @pytest.mark.parametrize(

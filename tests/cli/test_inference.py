@@ -78,6 +78,45 @@ def test_fill_with_spans(run: Run, tmp_path: Path) -> None:
     assert code == 2 and "there is no <mask>" in err
 
 
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    """A file of two texts with masks; a title before them, a blank line between."""
+    path = tmp_path / "lines.txt"
+    path.write_bytes(b"Title\nthe cloud [MASK]\r\n\na new <mask> in [MASK]\n")
+    return path
+
+
+def test_fill_tells_lines_without_mask_and_goes_on(run: Run, tiny_bert: Path, lines: Path) -> None:
+    code, out, err = run("fill", tiny_bert, "-f", lines, "-k", 1)
+    assert code == 0
+    assert err.splitlines() == [
+        f"{lines}, line 1: there is no [MASK] in 'Title'; write it where a token is wanted",
+        "1 blank line skipped",
+    ]
+    assert [line for line in out.splitlines() if not line.startswith(" ")] == [
+        "the cloud [MASK]", "", "a new <mask> in [MASK]", "",
+    ]  # fmt: skip
+    code, out, _ = run("fill", tiny_bert, "-f", lines, "-k", 1, "--json", "--batch-size", 1)
+    title, first, second = json.loads(out)
+    assert code == 0 and title is None and len(first) == 1 and [len(mask) for mask in second] == [1, 1]
+    assert first == json.loads(run("fill", tiny_bert, "the cloud [MASK]", "-k", 1, "--json")[1])[0]
+
+
+def test_fill_strict_stops_at_the_first(run: Run, tiny_bert: Path, lines: Path) -> None:
+    code, out, err = run("fill", tiny_bert, "-f", lines, "--strict", "--json")
+    assert (code, out) == (2, "") and err.startswith(f"acclimate: {lines}, line 1: there is no [MASK]")
+
+
+def test_fill_without_anything_to_fill(run: Run, tiny_bert: Path) -> None:
+    code, out, err = run("fill", tiny_bert, "--json", stdin=b"one\n\ntwo\n")
+    assert (code, out) == (2, "")
+    assert err.startswith("acclimate: stdin, line 1: ") and "\nstdin, line 3: there is no [MASK] in 'two'" in err
+    code, _, err = run("fill", tiny_bert, stdin=b"\n")
+    assert code == 2 and "there are no texts to fill" in err
+    code, _, err = run("fill", tiny_bert, "-f", "missing.txt")
+    assert code == 2 and "missing.txt cannot be read" in err
+
+
 # ---- generate -------------------------------------------------------------------------------------------------------
 
 
@@ -127,6 +166,7 @@ def test_a_file_that_is_no_utf_8_is_refused(run: Run, stories: Path, judges: Pat
         ("generate", stories),
         ("judge-pair", judges / "nsp"),
         ("detect", judges / "rtd"),
+        ("fill", judges / "nsp"),
         ("score", stories),
     ):
         code, _, err = run(verb, model, "--file", tmp_path / "latin.txt")

@@ -29,6 +29,7 @@ from acclimate.inference.detect import (
     to_json,
     windows,
 )
+from tests.models.tiny import tiny_model
 
 TEXT = "The  Cloud model? Run a new pod.\n\n大王使臣."
 
@@ -151,6 +152,44 @@ def test_a_long_text_is_judged_in_windows(detector: Detector) -> None:
     assert [token.probability for token in one_by_one.tokens] == pytest.approx(
         [token.probability for token in found.tokens], rel=1e-4
     )
+
+
+# ---- many texts -----------------------------------------------------------------------------------------------------
+
+WORDS = ["the", "cloud", "model", "of", "a", "new", "cluster", "and", "data", "in", "storage"]
+
+
+def assert_as_each_alone(detector: Detector, texts: list[str]) -> None:
+    together = detect(detector, texts)
+    assert isinstance(together, list) and len(together) == len(texts)
+    for text, found in zip(texts, together, strict=True):
+        alone = one(detector, text)
+        assert found.text == text
+        assert [(token.text, token.start) for token in found.tokens] == [
+            (each.text, each.start) for each in alone.tokens
+        ]
+        assert [token.probability for token in found.tokens] == pytest.approx(
+            [token.probability for token in alone.tokens], abs=1e-5
+        )
+
+
+def test_many_texts_share_batches_and_are_judged_as_each_alone(detector: Detector) -> None:
+    texts = [" ".join(WORDS[index * index % 11] for index in range(length)) for length in (3, 75, 1, 40, 12, 3, 32, 33)]
+    asked: list[torch.Tensor] = []
+    hook = detector.model.register_forward_pre_hook(
+        lambda _, args, kwargs: asked.append(kwargs["input_ids"]), with_kwargs=True
+    )
+    detect(detector, texts)
+    hook.remove()
+    # Windows of 32: 4 of 75, 2 of 40, 2 of 33, one each of the others; all of them are less than 1,024 tokens.
+    assert [len(rows) for rows in asked] == [13]
+    assert_as_each_alone(detector, texts)
+
+
+def test_a_type_that_sees_padding_gets_none(tiny_bert: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    model = tiny_model("funnel", "AutoModelForPreTraining", vocab_size=len(tokenizer))
+    assert_as_each_alone(Detector(model, tokenizer), [" ".join(WORDS[:length]) for length in (3, 9, 4, 3, 11, 5)])
 
 
 # ---- models and refusals --------------------------------------------------------------------------------------------

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast, pipeline
 
-from acclimate.errors import DataError, ModelError
-from acclimate.inference.fill import MaskFiller, fill, load_filler, to_json
+from acclimate.errors import DataError, ModelError, RecipeError
+from acclimate.inference.fill import Candidate, MaskFiller, fill, fill_each, load_filler, to_json
+from acclimate.models.directed import direct
+from acclimate.scoring.batches import MAX_TOKENS_OF_CPU, WINDOW
+from tests.models.tiny import tiny_model
+from tests.objectives.test_matrix import matrix_tokenizer
 
 PIECES = [
     "[PAD]",
@@ -118,6 +126,106 @@ def test_shapes(folder: Path, filler: MaskFiller) -> None:
 def test_a_text_without_mask_is_named(filler: MaskFiller) -> None:
     with pytest.raises(DataError, match=r"text 2: there is no \[MASK\] in 'azure'"):
         fill(filler, ["azure [MASK]", "azure"])
+
+
+# ---- many texts -----------------------------------------------------------------------------------------------------
+
+
+def texts_of_words(count: int) -> list[str]:
+    """Texts of 1 to 40 words of `matrix_tokenizer`, one to three of them masked."""
+    rng = random.Random(0)
+    found = []
+    for _ in range(count):
+        words = [f"w{rng.randrange(5, 110)}" for _ in range(rng.randint(1, 40))]
+        for _ in range(rng.randint(1, 3)):
+            words[rng.randrange(len(words))] = "<mask>"
+        found.append(" ".join(words))
+    return found
+
+
+class Forwards:
+    """Hears which inputs a model gets."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.masks: list[torch.Tensor] = []
+        model.register_forward_pre_hook(self._hear, with_kwargs=True)
+
+    def _hear(self, _: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        self.masks.append(kwargs["attention_mask"])
+
+
+def assert_same(found: Sequence[Candidate], expected: Sequence[Candidate]) -> None:
+    assert [one.token for one in found] == [one.token for one in expected]
+    assert [one.sequence for one in found] == [one.sequence for one in expected]
+    assert [one.score for one in found] == pytest.approx([one.score for one in expected], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model_type", ["bert", "convbert", "deberta-v2", "funnel", "mobilebert", "modernbert", "roberta", "xlm"]
+)
+@pytest.mark.parametrize("batch_size", [None, 5])
+def test_many_texts_are_filled_as_each_alone(model_type: str, batch_size: int | None) -> None:
+    filler = MaskFiller(tiny_model(model_type, "AutoModelForMaskedLM"), matrix_tokenizer("encoder"))
+    texts = texts_of_words(80)
+    alone = [filler.fill(text) for text in texts]
+    forwards = Forwards(filler.model)
+    together = list(filler.fill_each(texts, batch_size=batch_size))
+    for one, found in zip(alone, together, strict=True):
+        assert not isinstance(found, DataError) and len(found) == len(one)
+        for mine, its in zip(found, one, strict=True):
+            assert_same(mine, its)
+    rows = [len(mask) for mask in forwards.masks]
+    assert sum(rows) == len(texts) > len(rows) and max(rows) <= (batch_size or MAX_TOKENS_OF_CPU)
+    padded = any(bool((mask == 0).any()) for mask in forwards.masks)
+    assert padded == (model_type not in ("convbert", "funnel", "mobilebert")), "these see padding, and get none"
+
+
+def test_many_texts_of_mntp_are_filled_as_each_alone() -> None:
+    model = tiny_model("llama", "AutoModelForCausalLM")
+    direct(model, "both")
+    filler = MaskFiller(model, matrix_tokenizer("decoder"), from_before=True)
+    texts = texts_of_words(40)
+    for text, found in zip(texts, fill(filler, texts), strict=True):
+        alone = fill(filler, text)
+        for mine, its in zip(*((one if isinstance(one[0], list) else [one]) for one in (found, alone)), strict=True):
+            assert_same(mine, its)
+
+
+def test_an_endless_stream_of_texts(filler: MaskFiller) -> None:
+    read = itertools.count()
+    texts = ("azure " * (number % 7) + "[MASK]" for number in read)
+    answers = fill_each(filler, texts, top_k=1)
+    for number, (answer,) in zip(range(WINDOW + 1), answers, strict=False):
+        assert answer.sequence.startswith("azure " * (number % 7)) and "[MASK]" not in answer.sequence
+    assert next(read) <= 2 * WINDOW + 1
+
+
+def test_a_text_that_cannot_be_filled_keeps_its_place(filler: MaskFiller) -> None:
+    texts = ["azure [MASK]", "azure", "azure " * 40 + "[MASK]", "\ud800 [MASK]", "[MASK] service"]
+    first, no_mask, too_long, no_unicode, last = fill_each(filler, texts, top_k=2)
+    assert isinstance(first, list) and isinstance(last, list)
+    assert_same(first, fill(filler, texts[0], top_k=2))
+    assert_same(last, fill(filler, texts[-1], top_k=2))
+    assert "there is no [MASK] in 'azure'" in str(no_mask)
+    assert "longer than the model's 32 positions" in str(too_long)
+    assert "no valid Unicode" in str(no_unicode)
+    lenient = to_json(fill(filler, texts, top_k=2, strict=False))
+    assert lenient == [to_json(first), None, None, None, to_json(last)]
+    with pytest.raises(DataError, match="text 2: there is no"):
+        fill(filler, texts)
+    assert fill(filler, []) == []
+
+
+def test_nothing_is_asked_for_by_halves(filler: MaskFiller) -> None:
+    with pytest.raises(RecipeError, match="`batch_size`: expected a number of at least 1, got 0"):
+        fill(filler, ["[MASK]"], batch_size=0)
+    with pytest.raises(RecipeError, match="`top_k`: expected a number of at least 1, got 0"):
+        fill(filler, "[MASK]", top_k=0)
+
+
+def test_a_long_text_is_shortened_in_errors(filler: MaskFiller) -> None:
+    with pytest.raises(DataError, match=r"in 'a{200}…'; write"):
+        filler.fill("a" * 300)
 
 
 def test_a_text_longer_than_the_positions_is_named(filler: MaskFiller) -> None:

@@ -101,12 +101,28 @@ def test_long_texts_are_cut_longest_first_and_that_is_told(judge: PairJudge) -> 
     assert verdict.num_cut == 100 + 4 - 61
     assert verdict.probability == pytest.approx(expected[0], rel=1e-4)
     # Two that are too long end up alike: 30 and 31 tokens.
-    kept_a, kept_b, num_cut = judge._read(1, ("data " * 100, "node " * 90), 1)
+    ((kept_a, kept_b, num_cut),) = judge._read([("pair 1", ("data " * 100, "node " * 90))])
     assert (sorted(map(len, (kept_a, kept_b))), num_cut) == ([30, 31], 190 - 61)
 
 
+def test_many_pairs_are_judged_as_each_alone(judge: PairJudge) -> None:
+    words = ["the", "cloud", "model", "of", "a", "new", "cluster", "and", "data", "in", "storage"]
+    pairs = [
+        (" ".join(words[: 1 + number % 11]), " ".join(words[:: 1 + number % 3] * (1 + number % 9)))
+        for number in range(40)
+    ]
+    verdicts = judge_pair(judge, pairs, batch_size=7)
+    assert isinstance(verdicts, list)
+    assert [(verdict.text_a, verdict.text_b) for verdict in verdicts] == pairs
+    for verdict in verdicts:
+        alone = one(judge, verdict.text_a, verdict.text_b)
+        assert (verdict.label, verdict.num_cut) == (alone.label, alone.num_cut)
+        assert verdict.probability == pytest.approx(alone.probability, abs=1e-5)
+    assert len({verdict.num_cut for verdict in verdicts}) > 1
+
+
 def test_words_that_look_like_special_tokens_are_words(judge: PairJudge) -> None:
-    ids, _, _ = judge._read(1, ("[SEP]", "a"), 1)
+    ((ids, _, _),) = judge._read([("pair 1", ("[SEP]", "a"))])
     assert judge.tokenizer.sep_token_id not in ids
 
 

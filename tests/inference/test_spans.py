@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from acclimate.artifacts import write_manifest
 from acclimate.errors import DataError, ModelError, RecipeError
-from acclimate.inference.fill import MaskFiller, fill, load_filler, to_json
+from acclimate.inference.fill import MaskFiller, fill, fill_each, load_filler, to_json
 from acclimate.inference.gaps import GapFinder, texts_between
 from acclimate.inference.generate import Generator, load_generator
 from acclimate.inference.score import score
@@ -174,6 +174,45 @@ def test_ul2_begins_with_its_mode(tmp_path: Path) -> None:
     filler.fill("w5 <mask>")
     filler.fill("[X] w5 <mask>")
     assert asked == [[regular, 5, 119, 2], [extreme, 5, 119, 2]]
+
+
+# ---- many texts -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model_type", "filler_class", "kind"),
+    [
+        ("t5", SentinelFiller, "encoder-decoder"),
+        ("longt5", SentinelFiller, "encoder-decoder"),
+        ("bart", TextFiller, "encoder"),
+    ],
+)
+def test_many_texts_are_filled_as_each_alone(model_type: str, filler_class: Any, kind: Any) -> None:
+    filler = filler_class(tiny_model(model_type, SEQ2SEQ), matrix_tokenizer(kind))
+    texts = [
+        " ".join(["w5 <mask> w7", *(f"w{10 + number + place}" for place in range(number % 4))]) for number in range(9)
+    ]
+    texts += ["w5 <mask> w6 <mask>", "w5", "<mask> w8"]
+    batches: list[int] = []
+    inner = filler.generator._ids_of
+    filler.generator._ids_of = lambda batch, config: batches.append(len(batch)) or inner(batch, config)
+    together = list(filler.fill_each(texts, top_k=2, batch_size=4))
+    assert sum(batches) == len(texts) - 1 > len(batches) and max(batches) <= 4
+    for text, found in zip(texts, together, strict=True):
+        if text == "w5":
+            assert isinstance(found, DataError)
+            continue
+        alone = filler.fill(text, top_k=2)
+        assert not isinstance(found, DataError)
+        assert [(one.spans, one.sequence) for one in found] == [(one.spans, one.sequence) for one in alone]
+        assert [one.score for one in found] == pytest.approx([one.score for one in alone], abs=1e-5)
+
+
+def test_fillers_of_one_text_at_a_time_go_on_behind_an_error() -> None:
+    filler = PieceFiller(tiny_model("bart", SEQ2SEQ), bart_tokenizer())
+    first, error, last = fill_each(filler, ["w5 <mask> w6", "<mask> w5 <mask>", "<mask> w6"], top_k=1)
+    assert "one piece" in str(error)
+    assert [first, last] == [fill(filler, text, top_k=1) for text in ("w5 <mask> w6", "<mask> w6")]
 
 
 # ---- BART -----------------------------------------------------------------------------------------------------------

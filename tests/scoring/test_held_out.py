@@ -11,11 +11,14 @@ import torch
 from acclimate.artifacts import find_manifest
 from acclimate.corpus import open_corpus
 from acclimate.models.attention import separate_segments
+from acclimate.models.generators import GeneratorAndDiscriminator
 from acclimate.objectives import make_objective
 from acclimate.objectives.base import IGNORE, Objective
+from acclimate.scoring.batches import MAX_TOKENS_OF_CPU
 from acclimate.scoring.held_out import KIND, make_held_out, stored_held_out
-from acclimate.scoring.score import score
+from acclimate.scoring.score import make_batch, score, settle
 from acclimate.tokens.store import TokenStore, build_token_store
+from tests.models.tiny import tiny_model
 from tests.objectives.tiny import bert, corpus_folder, tokenizer
 
 
@@ -62,8 +65,8 @@ def test_at_most_so_many_tokens_of_random_rows(store: TokenStore) -> None:
     assert len(one) == 1
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 100])
-def test_sums_by_document_are_those_of_each_target(store: TokenStore, batch_size: int) -> None:
+@pytest.mark.parametrize("batch_size", [1, 7, 100, None])
+def test_sums_by_document_are_those_of_each_target(store: TokenStore, batch_size: int | None) -> None:
     subject = objective()
     held_out = make_held_out(subject, store, isolate="group", packed=True, max_tokens=None)
     model = bert()
@@ -110,3 +113,47 @@ def test_lines_of_one_block_are_one_unit(tmp_path: Path) -> None:
     held_out = build_token_store(corpus, "held_out", tokenizer(), tmp_path / "tokens", num_workers=1)
     made = make_held_out(objective(), held_out, isolate="group", packed=True, max_tokens=None)
     assert made.num_units == len(held_out.groups) <= 3
+
+
+@pytest.mark.parametrize("model_type", ["bert", "convbert"])
+def test_rows_of_unequal_length_are_scored_as_each_alone(store: TokenStore, model_type: str) -> None:
+    """Also in a type whose logits depend on padding: it gets none."""
+    subject = objective()
+    held_out = make_held_out(subject, store, isolate="document", packed=False, max_tokens=None)
+    model = tiny_model(model_type, "AutoModelForMaskedLM")
+    assert len({len(example["input_ids"]) for example in held_out.examples}) > 10
+    (rows,) = score(model, subject, held_out, by_row=True)
+    alone = []
+    for index in range(len(held_out)):
+        with torch.no_grad():
+            (targets,) = subject.scores(model, make_batch(subject, held_out, [index], model.device))
+        alone += [targets.losses.double().sum().item()] if len(targets.losses) else []
+    assert rows.losses == pytest.approx(alone, rel=1e-5)
+
+
+def test_few_forwards_with_little_padding(store: TokenStore) -> None:
+    subject = objective()
+    held_out = make_held_out(subject, store, isolate="document", packed=False, max_tokens=None)
+    model = tiny_model("bert", "AutoModelForMaskedLM")
+    shapes: list[torch.Size] = []
+    model.register_forward_pre_hook(lambda _, args, kwargs: shapes.append(kwargs["input_ids"].shape), with_kwargs=True)
+    score(model, subject, held_out)
+    assert sum(shape[0] for shape in shapes) == len(held_out)
+    assert len(shapes) == -(-sum(shape.numel() for shape in shapes) // MAX_TOKENS_OF_CPU)
+    assert sum(shape.numel() for shape in shapes) < 1.25 * held_out.num_tokens
+
+
+def test_what_is_settled_is_each_rows_own(store: TokenStore) -> None:
+    """Whatever the batches are, and in whatever order they come."""
+    subject = make_objective("rtd", {}, tokenizer(), max_length=32, seed=0)
+    held_out = make_held_out(subject, store, isolate="document", packed=False, max_tokens=None)
+    model = GeneratorAndDiscriminator(
+        tiny_model("electra", "AutoModelForMaskedLM"), tiny_model("electra", "AutoModelForPreTraining")
+    )
+    first, second = (settle(model, subject, held_out, batch_size=size).settled for size in (None, 3))
+    assert len(first) == len(held_out)
+    for example, one, other in zip(held_out.examples, first, second, strict=True):
+        assert len(one["replaced_ids"]) == len(example["input_ids"])
+        assert np.array_equal(one["replaced_ids"], other["replaced_ids"])
+        kept = example["labels"] == IGNORE
+        assert np.array_equal(one["replaced_ids"][kept], example["input_ids"][kept])

@@ -7,9 +7,10 @@ import logging
 import math
 import os
 import sys
+import textwrap
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +29,17 @@ LINE_INTERVAL = 15.0
 def print_json(value: Any) -> None:
     """Plain data on stdout, non-ASCII characters as they are; what is no finite number is null, as JSON has none."""
     print(json.dumps(_finite(value), ensure_ascii=False, indent=2))
+
+
+def print_json_list(values: Iterable[Any]) -> None:
+    """As `print_json` of a list, each entry as soon as it is there."""
+    first = True
+    for value in values:
+        text = json.dumps(_finite(value), ensure_ascii=False, indent=2)
+        print("[" if first else ",", end="\n")
+        print(textwrap.indent(text, "  "), end="")
+        first = False
+    print("[]" if first else "\n]")
 
 
 def _finite(value: Any) -> Any:

@@ -17,11 +17,14 @@ def detect(
     threshold: Annotated[
         float, typer.Option("--threshold", min=0, max=1, help="From which probability on a token is marked.")
     ] = 0.5,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Windows of a long text at a time.")] = 8,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", min=1, help="At most so many windows at a time; default by their length."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print every token's probability as JSON.")] = False,
 ) -> None:
     """Mark the tokens of texts that were probably replaced, and judge each sentence."""
-    from acclimate.cli.console import hush_libraries, print_json
+    from acclimate.cli.console import hush_libraries, print_json_list
     from acclimate.cli.inputs import read_texts, tell_blank
 
     hush_libraries()
@@ -31,7 +34,7 @@ def detect(
 
     found = detect_texts(load_detector(model), lines, threshold=threshold, batch_size=batch_size)
     if json:
-        print_json([to_json(one) for one in found])
+        print_json_list(map(to_json, found))
         return
     for one in found:
         print_detection(one)

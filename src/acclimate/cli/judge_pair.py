@@ -18,11 +18,14 @@ def judge_pair(
         str | None,
         typer.Option("--file", "-f", help="Pairs: two columns by tab, or a .csv with sentence_a and sentence_b."),
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Pairs at a time.")] = 16,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", min=1, help="At most so many pairs at a time; default by their length."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> None:
     """Judge whether one text follows another."""
-    from acclimate.cli.console import hush_libraries, print_json
+    from acclimate.cli.console import hush_libraries, print_json_list
     from acclimate.errors import SourceError
 
     hush_libraries()
@@ -33,7 +36,7 @@ def judge_pair(
     pairs = read_pairs(file) if file is not None else [(text_a or "", text_b or "")]
     verdicts = load_pair_judge(model).judge(pairs, batch_size=batch_size)
     if json:
-        print_json([to_json(verdict) for verdict in verdicts])
+        print_json_list(map(to_json, verdicts))
         return
     for verdict in verdicts:
         print_verdict(verdict)

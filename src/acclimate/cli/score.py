@@ -31,7 +31,9 @@ def score(
     objective: Annotated[
         str | None, typer.Option("--objective", help="By which the model is asked; default its own.")
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Rows at a time.")] = 8,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="At most so many rows at a time; default by their length.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
     """Score how well a model predicts texts: bits per byte, loss, perplexity; accuracy on masks."""

@@ -21,13 +21,13 @@ class EvaluationSettings(Section):
         general: text that must not be forgotten: a corpus folder, or anything that `corpus build` takes. Half of it is
             scored; a fresh head is warmed up on the other half.
         max_tokens: at most so many tokens of each text are scored, in rows chosen at random; None for all.
-        batch_size: rows per forward.
+        batch_size: at most so many rows per forward; None: as their length allows.
         head_warmup_steps: at most so many steps to warm up a fresh head on general text; 0 for none.
         resamples: draws of the bootstrap.
     """
 
     general: GeneralSettings | None = None
     max_tokens: int | None = Field(200_000, ge=1)
-    batch_size: int = Field(32, ge=1)
+    batch_size: int | None = Field(None, ge=1)
     head_warmup_steps: int = Field(1000, ge=0)
     resamples: int = Field(10_000, ge=100)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from acclimate.inference.texts import as_list, check_some, check_text, name_of, 
 from acclimate.models.families import family, position_limit
 from acclimate.models.loading import load_model, model_config
 from acclimate.models.settings import ModelSettings
+from acclimate.objectives.base import pad
+from acclimate.scoring.batches import batches_by_length, check_batch_size, in_windows, one_length_only, token_limit
 from acclimate.tokens.sentences import sentence_starts
 from acclimate.tokens.tokenizers import load_tokenizer, plain_backend, text_frame
 
@@ -117,58 +120,85 @@ class Detector:
         self._backend = plain_backend(tokenizer)
         self._frame = text_frame(tokenizer)
 
-    def detect(self, text: str, *, threshold: float = 0.5, batch_size: int = 8, name: str = "the text") -> Detection:
+    def detect(
+        self, text: str, *, threshold: float = 0.5, batch_size: int | None = None, name: str = "the text"
+    ) -> Detection:
         """Judge every token of a text.
 
         Args:
             threshold: from which probability on a token counts as replaced.
-            batch_size: windows at a time.
+            batch_size: at most so many windows at a time; default by their length.
             name: how the text is called in errors.
 
         Raises:
             DataError: the text is empty.
         """
+        (found,) = self.detect_each([(name, text)], threshold=threshold, batch_size=batch_size)
+        return found
+
+    def detect_each(
+        self, named: Iterable[tuple[str, str]], *, threshold: float = 0.5, batch_size: int | None = None
+    ) -> Iterator[Detection]:
+        """Like `detect` for many texts, each behind its name, in their order; windows of like length share a batch."""
         if not 0 <= threshold <= 1:
             raise DataError(f"`threshold` is a probability, from 0 to 1; got {threshold!r}")
-        check_text(text, name)
-        encoding = self._backend.encode(text, add_special_tokens=False)
-        if not encoding.ids:
-            raise DataError(f"{name}, {text[:60]!r}, has no tokens for this tokenizer")
-        probabilities = self._probabilities(encoding.ids, batch_size)
-        tokens = []
-        for (start, end), probability in zip(encoding.offsets, probabilities.tolist(), strict=True):
-            start, end = _without_blanks(text, start, end)
-            tokens.append(JudgedToken(text[start:end], start, end, probability))
-        return Detection(text, threshold, tuple(tokens), tuple(_sentences(text, tokens, threshold)))
+        check_batch_size(batch_size)
+        return in_windows(named, lambda part: self._judge(part, threshold, batch_size))
 
-    def _probabilities(self, ids: Sequence[int], batch_size: int) -> NDArray[np.float64]:
-        spans = windows(len(ids), self.max_length - len(self._frame))
-        owners = owner_of_tokens(len(ids), spans)
-        probabilities = np.zeros(len(ids))
-        for first in range(0, len(spans), batch_size):
-            part = spans[first : first + batch_size]
-            judged = self._forward([ids[start:end] for start, end in part])
-            for number, ((start, end), found) in enumerate(zip(part, judged, strict=True), start=first):
-                own = owners[start:end] == number
-                probabilities[start:end][own] = found[own]
-        return probabilities
+    def _judge(self, named: Sequence[tuple[str, str]], threshold: float, batch_size: int | None) -> Iterator[Detection]:
+        for name, text in named:
+            check_text(text, name)
+        encodings = self._backend.encode_batch([text for _, text in named], add_special_tokens=False)
+        for (name, text), encoding in zip(named, encodings, strict=True):
+            if not encoding.ids:
+                raise DataError(f"{name}, {text[:60]!r}, has no tokens for this tokenizer")
+        judged = self._probabilities([encoding.ids for encoding in encodings], batch_size)
+        for (_, text), encoding, probabilities in zip(named, encodings, judged, strict=True):
+            tokens = []
+            for (start, end), probability in zip(encoding.offsets, probabilities.tolist(), strict=True):
+                start, end = _without_blanks(text, start, end)
+                tokens.append(JudgedToken(text[start:end], start, end, probability))
+            yield Detection(text, threshold, tuple(tokens), tuple(_sentences(text, tokens, threshold)))
+
+    def _probabilities(self, texts: Sequence[Sequence[int]], batch_size: int | None) -> list[NDArray[np.float64]]:
+        """The probabilities of the tokens of each text."""
+        size = self.max_length - len(self._frame)
+        rows = [(number, start, end) for number, ids in enumerate(texts) for start, end in windows(len(ids), size)]
+        found: list[NDArray[np.float64]] = [np.empty(0)] * len(rows)
+        for batch in batches_by_length(
+            [end - start + len(self._frame) for _, start, end in rows],
+            max_tokens=token_limit(self.model),
+            max_rows=batch_size,
+            one_length=one_length_only(self.model),
+        ):
+            judged = self._forward([texts[number][start:end] for number, start, end in map(rows.__getitem__, batch)])
+            for index, probabilities in zip(batch, judged, strict=True):
+                found[index] = probabilities
+        parts = iter(zip(rows, found, strict=True))
+        return [_joined(len(ids), list(islice(parts, len(windows(len(ids), size))))) for ids in texts]
 
     def _forward(self, rows: Sequence[Sequence[int]]) -> list[NDArray[np.float64]]:
         """The probabilities of some rows' tokens, without their frames."""
         prefix, suffix = self._frame.prefix, self._frame.suffix
-        length = max(map(len, rows)) + len(self._frame)
-        ids = torch.full((len(rows), length), self.tokenizer.pad_token_id or 0)
-        mask = torch.zeros_like(ids)
-        for number, row in enumerate(rows):
-            framed = [*prefix, *row, *suffix]
-            ids[number, : len(framed)] = torch.tensor(framed)
-            mask[number, : len(framed)] = 1
+        framed = [np.array([*prefix, *row, *suffix], dtype=np.int64) for row in rows]
+        ids = pad(framed, self.tokenizer.pad_token_id or 0)
+        mask = pad([np.ones_like(row) for row in framed], 0)
         device = self.model.device
         with torch.inference_mode():
             logits = self.model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
         # Token classifiers give [B, L, 1], discriminators [B, L].
-        values = logits.reshape(len(rows), length).double().sigmoid().cpu().numpy()
+        values = logits.reshape(ids.shape).double().sigmoid().cpu().numpy()
         return [values[number, len(prefix) : len(prefix) + len(row)] for number, row in enumerate(rows)]
+
+
+def _joined(length: int, windows_: Sequence[tuple[tuple[int, int, int], NDArray[np.float64]]]) -> NDArray[np.float64]:
+    """The probabilities of a text's tokens, each from the window that it belongs to."""
+    owners = owner_of_tokens(length, [(start, end) for (_, start, end), _ in windows_])
+    probabilities = np.zeros(length)
+    for number, ((_, start, end), found) in enumerate(windows_):
+        own = owners[start:end] == number
+        probabilities[start:end][own] = found[own]
+    return probabilities
 
 
 def windows(length: int, size: int) -> list[tuple[int, int]]:
@@ -207,12 +237,14 @@ def _sentences(text: str, tokens: Sequence[JudgedToken], threshold: float) -> It
     starts = sentence_starts(text)
     ends = [*starts[1:], len(text)]
     places = np.searchsorted(starts, [token.start for token in tokens], side="right") - 1
-    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        own = [token.probability for token, place in zip(tokens, places, strict=True) if place == number]
-        if own:
+    own: list[list[float]] = [[] for _ in starts]
+    for token, place in zip(tokens, places.tolist(), strict=True):
+        own[place].append(token.probability)
+    for start, end, probabilities in zip(starts, ends, own, strict=True):
+        if probabilities:
             stretch = text[start:end].rstrip()
-            share = sum(probability >= threshold for probability in own) / len(own)
-            yield JudgedSentence(stretch, start, start + len(stretch), len(own), share, max(own))
+            share = sum(probability >= threshold for probability in probabilities) / len(probabilities)
+            yield JudgedSentence(stretch, start, start + len(stretch), len(probabilities), share, max(probabilities))
 
 
 def load_detector(model: str | Path) -> Detector:
@@ -246,7 +278,11 @@ def load_detector(model: str | Path) -> Detector:
 
 
 def detect(
-    model: str | Path | Detector, texts: str | Iterable[str], *, threshold: float = 0.5, batch_size: int = 8
+    model: str | Path | Detector,
+    texts: str | Iterable[str],
+    *,
+    threshold: float = 0.5,
+    batch_size: int | None = None,
 ) -> Detection | list[Detection]:
     """Judge which tokens of one text or of several were replaced.
 
@@ -254,7 +290,7 @@ def detect(
         model: a run of `rtd`, a folder or hub id of a discriminator, or what `load_detector` gave.
         texts: of any length.
         threshold: from which probability on a token counts as replaced.
-        batch_size: windows at a time.
+        batch_size: at most so many windows at a time; default by their length.
 
     Returns:
         For each text its tokens and sentences. For a single string, just its own.
@@ -270,13 +306,12 @@ def detect(
 
 
 def detect_texts(
-    detector: Detector, texts: Sequence[str], *, threshold: float = 0.5, batch_size: int = 8
+    detector: Detector, texts: Sequence[str], *, threshold: float = 0.5, batch_size: int | None = None
 ) -> Iterator[Detection]:
     """Like `detect`, one text after another; an error names the number of the text."""
     check_some(texts, "text")
-    for number, text in enumerate(texts, start=1):
-        name = name_of(number, len(texts), "text")
-        yield detector.detect(text, threshold=threshold, batch_size=batch_size, name=name)
+    named = ((name_of(number, len(texts), "text"), text) for number, text in enumerate(texts, start=1))
+    return detector.detect_each(named, threshold=threshold, batch_size=batch_size)
 
 
 def to_json(detection: Detection) -> dict[str, Any]:

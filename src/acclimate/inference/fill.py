@@ -9,16 +9,18 @@ of any length (`spans.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from acclimate.errors import DataError, ModelError, RecipeError
-from acclimate.inference.gaps import GapFinder
+from acclimate.inference.gaps import GapFinder, found_or_error
 from acclimate.inference.reading import TokenReader
 from acclimate.inference.spans import BlankFiller, PieceFiller, SentinelFiller, SpanCandidate, TextFiller
 from acclimate.inference.texts import on_best_device
@@ -27,6 +29,8 @@ from acclimate.models.families import family, position_limit
 from acclimate.models.loading import load_model, model_config
 from acclimate.models.settings import ModelSettings
 from acclimate.objectives import own_objective
+from acclimate.objectives.base import pad
+from acclimate.scoring.batches import batches_by_length, check_batch_size, in_windows, one_length_only, token_limit
 from acclimate.tokens.tokenizers import load_tokenizer, text_frame
 
 
@@ -38,6 +42,30 @@ class Candidate:
     token: int
     token_str: str
     sequence: str
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A text as the model reads it.
+
+    Attributes:
+        inputs: of the model's forward, by name, [L] each.
+        positions: where in them what the model says of each gap stands.
+    """
+
+    text: str
+    gaps: Sequence[re.Match[str]]
+    inputs: Mapping[str, NDArray[np.int64]]
+    positions: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.inputs["input_ids"])
+
+
+def logits_at(model: Any, inputs: Mapping[str, torch.Tensor], positions_N: torch.Tensor) -> torch.Tensor:
+    """[N, V] what a model says at some positions, counted along the rows of its inputs [B, L] one after the other."""
+    logits_NV: torch.Tensor = model(**inputs).logits.flatten(0, 1)[positions_N]
+    return logits_NV
 
 
 class MaskFiller:
@@ -58,8 +86,13 @@ class MaskFiller:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.from_before = from_before
-        self.gaps = GapFinder(tokenizer, str(tokenizer.mask_token))
+        self.mask = str(tokenizer.mask_token)
+        self.gaps = GapFinder(tokenizer, self.mask)
         self.reader = TokenReader(tokenizer, int(model.get_input_embeddings().weight.shape[0]))
+        self._limit = position_limit(model.config)
+        self._prefix = text_frame(tokenizer).prefix if from_before else ()
+        self._padding = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": tokenizer.pad_token_type_id}
+        self._words: dict[int, tuple[str, str]] = {}
 
     def fill(self, text: str, *, top_k: int = 5) -> list[list[Candidate]]:
         """The `top_k` likeliest tokens for each mask of a text, best first.
@@ -68,59 +101,130 @@ class MaskFiller:
             DataError: the text has no mask, or is longer than the model's positions; of `mntp`, nothing stands before
                 its first mask, not even a beginning token.
         """
-        gaps = self.gaps.find(text)
-        inputs, positions = self._from_before(text) if self.from_before else self._framed(text)
-        self._check_length(inputs["input_ids"].shape[1], text)
-        with torch.inference_mode():
-            logits_LV = self.model(**{key: value.to(self.model.device) for key, value in inputs.items()}).logits[0]
-        assert len(positions) == len(gaps), "every mask of the text is one token"
+        (found,) = self.fill_each([text], top_k=top_k)
+        if isinstance(found, DataError):
+            raise found
+        return found
+
+    def fill_each(
+        self, texts: Iterable[str], *, top_k: int = 5, batch_size: int | None = None
+    ) -> Iterator[list[list[Candidate]] | DataError]:
+        """Like `fill` for many texts, in their order and in batches of like length; for a text that cannot be filled
+        its error.
+
+        Args:
+            batch_size: at most so many texts in a batch.
+        """
+        return in_windows(texts, lambda window: self._answers(window, top_k, batch_size))
+
+    def _answers(
+        self, texts: Sequence[str], top_k: int, batch_size: int | None
+    ) -> list[list[list[Candidate]] | DataError]:
+        read = self._read(texts)
+        answers: list[list[list[Candidate]] | DataError] = [one if isinstance(one, DataError) else [] for one in read]
+        asked = [(number, one) for number, one in enumerate(read) if isinstance(one, _Question)]
+        for batch in batches_by_length(
+            [len(question) for _, question in asked],
+            max_tokens=token_limit(self.model),
+            max_rows=batch_size,
+            one_length=one_length_only(self.model),
+        ):
+            numbers, questions = zip(*(asked[index] for index in batch), strict=True)
+            for number, found in zip(numbers, self._ask(questions, top_k), strict=True):
+                answers[number] = found
+        return answers
+
+    # ---- texts to inputs ---------------------------------------------------------------------------------------
+
+    def _read(self, texts: Sequence[str]) -> list[_Question | DataError]:
+        gaps = [found_or_error(self.gaps.find, text) for text in texts]
+        filled = [text for text, found in zip(texts, gaps, strict=True) if not isinstance(found, DataError)]
+        inputs = iter(self._inputs(filled))
         return [
-            self._candidates(text, gap, logits_LV[position], top_k)
-            for gap, position in zip(gaps, positions, strict=True)
+            found if isinstance(found, DataError) else found_or_error(self._question, text, found, next(inputs))
+            for text, found in zip(texts, gaps, strict=True)
         ]
 
-    def _framed(self, text: str) -> tuple[dict[str, torch.Tensor], list[int]]:
-        """The inputs of the model, and where what it says of each mask stands."""
-        inputs = self.tokenizer(self.gaps.marked(text, str(self.tokenizer.mask_token)), return_tensors="pt")
-        masks = inputs["input_ids"][0] == self.tokenizer.mask_token_id
-        return dict(inputs), masks.nonzero()[:, 0].tolist()
+    def _inputs(self, texts: Sequence[str]) -> list[dict[str, list[int]]]:
+        """What the model gets for each text, tokenized all at once."""
+        if not texts:
+            return []
+        if self.from_before:
+            joined = [self.gaps.joined(text, self.mask) for text in texts]
+            encoded = self.tokenizer(joined, add_special_tokens=False, verbose=False)
+            return [_with_mask({"input_ids": [*self._prefix, *ids]}) for ids in encoded["input_ids"]]
+        encoded = self.tokenizer([self.gaps.marked(text, self.mask) for text in texts], verbose=False)
+        rows = [{name: values[row] for name, values in encoded.items()} for row in range(len(texts))]
+        # A type without mask gets no padding either.
+        return rows if one_length_only(self.model) else [_with_mask(row) for row in rows]
 
-    def _from_before(self, text: str) -> tuple[dict[str, torch.Tensor], list[int]]:
-        ids, places = self.gaps.ids(text, str(self.tokenizer.mask_token))
-        prefix = text_frame(self.tokenizer).prefix
-        positions = [place + len(prefix) - 1 for place in places]
-        if positions[0] < 0:
+    def _question(self, text: str, gaps: Sequence[re.Match[str]], inputs: dict[str, list[int]]) -> _Question:
+        ids = inputs["input_ids"]
+        places = self.gaps.places(text, ids, self.mask)
+        if self._limit is not None and len(ids) > self._limit:
+            raise DataError(
+                f"a text of {len(ids)} tokens is longer than the model's {self._limit} positions: {text[:60]!r}…"
+            )
+        arrays = {name: np.array(values, dtype=np.int64) for name, values in inputs.items()}
+        if not self.from_before:
+            return _Question(text, gaps, arrays, places)
+        if places[0] == 0:
             raise DataError(
                 f"{text!r} begins with a mask, and this model tells a token from the position before it, where there "
                 "is none; write something before it"
             )
-        return {"input_ids": torch.tensor([[*prefix, *ids]])}, positions
+        return _Question(text, gaps, arrays, [place - 1 for place in places])
 
-    def _check_length(self, length: int, text: str) -> None:
-        limit = position_limit(self.model.config)
-        if limit is not None and length > limit:
-            raise DataError(f"a text of {length} tokens is longer than the model's {limit} positions: {text[:60]!r}…")
+    # ---- inputs to candidates ----------------------------------------------------------------------------------
 
-    def _candidates(self, text: str, gap: re.Match[str], logits_V: torch.Tensor, top_k: int) -> list[Candidate]:
-        probabilities = logits_V.float().softmax(-1)
-        best = probabilities.topk(min(top_k, len(probabilities)))
+    def _ask(self, questions: Sequence[_Question], top_k: int) -> Iterator[list[list[Candidate]]]:
+        """The candidates for a batch of texts."""
+        length = max(map(len, questions))
+        device = self.model.device
+        inputs = {
+            name: pad([question.inputs[name] for question in questions], self._padding.get(name, 0)).to(device)
+            for name in questions[0].inputs
+        }
+        positions = [
+            row * length + position for row, question in enumerate(questions) for position in question.positions
+        ]
+        with torch.inference_mode():
+            logits_NV = logits_at(self.model, inputs, torch.tensor(positions, device=device)).float()
+            best = logits_NV.topk(min(top_k, logits_NV.shape[1]))
+            scores = (best.values - logits_NV.logsumexp(-1, keepdim=True)).exp().tolist()
+        said = zip(scores, best.indices.tolist(), strict=True)
+        for question in questions:
+            yield [self._candidates(question.text, gap, *next(said)) for gap in question.gaps]
+
+    def _candidates(
+        self, text: str, gap: re.Match[str], scores: Sequence[float], tokens: Sequence[int]
+    ) -> list[Candidate]:
+        before, after = text[: gap.start()], text[gap.end() :]
         return [
-            Candidate(float(score), token, self.tokenizer.decode([token]), self._put_in(text, gap, token))
-            for score, token in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            Candidate(score, token, self._word(token)[0], self._put_in(before, token) + after)
+            for score, token in zip(scores, tokens, strict=True)
         ]
 
-    def _put_in(self, text: str, gap: re.Match[str], token: int) -> str:
-        """The text with a token in one gap: a piece that continues a word joins the word before it."""
-        before, after = text[: gap.start()], text[gap.end() :]
+    def _word(self, token: int) -> tuple[str, str]:
+        """A token as it is decoded, and as the vocabulary has it."""
+        if token not in self._words:
+            self._words[token] = self.tokenizer.decode([token]), self.tokenizer.convert_ids_to_tokens(token) or ""
+        return self._words[token]
+
+    def _put_in(self, before: str, token: int) -> str:
+        """A text with a token at its end: a piece that continues a word joins the word before it."""
         if self.from_before:
-            return self.reader.put_in(before, [token]) + after
-        piece: str = self.tokenizer.convert_ids_to_tokens(token)
+            return self.reader.put_in(before, [token])
+        word, piece = self._word(token)
         if piece.startswith("##"):
-            return before.rstrip() + piece[2:] + after
-        word: str = self.tokenizer.decode([token])
+            return before.rstrip() + piece[2:]
         if word.startswith(" ") and (not before or before[-1].isspace()):
             word = word[1:]
-        return before + word + after
+        return before + word
+
+
+def _with_mask(inputs: dict[str, list[int]]) -> dict[str, list[int]]:
+    return {"attention_mask": [1] * len(inputs["input_ids"]), **inputs}
 
 
 Filler = MaskFiller | SentinelFiller | TextFiller | PieceFiller | BlankFiller
@@ -177,7 +281,12 @@ def _with_head(
 
 
 def fill(
-    model: str | Path | Filler, texts: str | Iterable[str], *, top_k: int = 5
+    model: str | Path | Filler,
+    texts: str | Iterable[str],
+    *,
+    top_k: int = 5,
+    batch_size: int | None = None,
+    strict: bool = True,
 ) -> list[list[Candidate]] | list[list[list[Candidate]]] | list[Any]:
     """Fill the masks of one text or of several.
 
@@ -185,27 +294,46 @@ def fill(
         model: a run, a folder, a hub id, or what `load_filler` gave.
         texts: each with one mask or more, written `[MASK]`, `<mask>` or as the tokenizer writes it.
         top_k: candidates per mask; of models that tell spans, per text.
+        batch_size: at most so many texts at a time; default by their length.
+        strict: refuse a text that cannot be filled, such as one without a mask; otherwise its entry is None.
 
     Returns:
         For each text the list of candidates, best first; for a text of several masks, a list of such lists. Models that
         tell spans fill all masks of a text at once: for each text a list of `SpanCandidate`. For a single string, just
         its own.
+
+    Raises:
+        DataError: a text has no mask, or is too long; where there are several, its number is told.
     """
-    if top_k < 1:
-        raise RecipeError(f"`top_k`: expected a number of at least 1, got {top_k!r}")
     filler = load_filler(model) if isinstance(model, (str, Path)) else model
     if isinstance(texts, str):
+        _check(top_k, batch_size)
         return _one_or_many(filler.fill(texts, top_k=top_k))
-    return list(fill_lines(filler, texts, top_k=top_k))
+    found = fill_each(filler, texts, top_k=top_k, batch_size=batch_size)
+    return list(_raising(found) if strict else (None if isinstance(one, DataError) else one for one in found))
 
 
-def fill_lines(filler: Filler, texts: Iterable[str], *, top_k: int = 5) -> Iterator[list[Any]]:
-    """Like `fill`, one text after another, as they come; an error names the number of the text."""
-    for number, text in enumerate(texts, start=1):
-        try:
-            yield _one_or_many(filler.fill(text, top_k=top_k))
-        except DataError as error:
-            raise DataError(f"text {number}: {error}") from error
+def fill_each(
+    filler: Filler, texts: Iterable[str], *, top_k: int = 5, batch_size: int | None = None
+) -> Iterator[list[Any] | DataError]:
+    """Like `fill`, as the texts come: some thousand are read, filled in batches of like length, and given in their
+    order. A text that cannot be filled gives its error."""
+    _check(top_k, batch_size)
+    for found in filler.fill_each(texts, top_k=top_k, batch_size=batch_size):
+        yield found if isinstance(found, DataError) else _one_or_many(found)
+
+
+def _check(top_k: int, batch_size: int | None) -> None:
+    if top_k < 1:
+        raise RecipeError(f"`top_k`: expected a number of at least 1, got {top_k!r}")
+    check_batch_size(batch_size)
+
+
+def _raising(answers: Iterable[list[Any] | DataError]) -> Iterator[list[Any]]:
+    for number, found in enumerate(answers, start=1):
+        if isinstance(found, DataError):
+            raise DataError(f"text {number}: {found}") from found
+        yield found
 
 
 def _one_or_many(found: list[list[Candidate]] | list[SpanCandidate]) -> list[Any]:
@@ -213,5 +341,5 @@ def _one_or_many(found: list[list[Candidate]] | list[SpanCandidate]) -> list[Any
 
 
 def to_json(filled: list[Any]) -> list[Any]:
-    """Candidates as plain data."""
-    return [to_json(item) if isinstance(item, list) else asdict(item) for item in filled]
+    """Candidates as plain data; None stays None."""
+    return [to_json(item) if isinstance(item, list) else item and asdict(item) for item in filled]

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase
 
@@ -29,11 +30,15 @@ from acclimate.models.directed import load_directed, run_objective, sees_prefixe
 from acclimate.models.families import family, position_limit
 from acclimate.models.loading import decoder_start_id, load_model, model_config
 from acclimate.models.settings import ModelSettings
+from acclimate.objectives.base import pad
+from acclimate.scoring.batches import batches_by_length, one_length_only, token_limit
 from acclimate.tokens.tokenizers import load_tokenizer, text_frame
 
 Stopped = Literal["eos", "length", "positions"]
 
 DEFAULT_NEW_TOKENS = 64
+# Prompts at a time in a beam search; each has some beams.
+_BEAM_SEARCHES = 8
 # Settings that look at what stands before: padding would count as a part of the prompt.
 _SEE_PADDING = (
     "max_length",
@@ -83,8 +88,8 @@ class Generated:
 
 
 @dataclass(frozen=True)
-class _Prompt:
-    """A prompt as ids, and how much may follow it."""
+class Prompt:
+    """A prompt as ids, and how much may follow it. Made by a `Generator`."""
 
     number: int
     text: str
@@ -176,7 +181,7 @@ class Generator:
 
     # ---- prompts -----------------------------------------------------------------------------------------------
 
-    def _read(self, number: int, text: str, total: int, config: GenerationConfig) -> _Prompt:
+    def _read(self, number: int, text: str, total: int, config: GenerationConfig) -> Prompt:
         name = name_of(number, total, "prompt")
         check_text(text, name)
         ids = list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
@@ -204,11 +209,11 @@ class Generator:
             )
         least = max(config.min_new_tokens or 0, (config.min_length or 0) - before)
         longest = wanted if room is None else min(wanted, room - before)
-        return _Prompt(
+        return Prompt(
             number, text, tuple(ids), longest, min(least, longest), "length" if longest == wanted else "positions"
         )
 
-    def _padded(self, batch: Sequence[_Prompt]) -> dict[str, torch.Tensor]:
+    def _padded(self, batch: Sequence[Prompt]) -> dict[str, torch.Tensor]:
         """Ids and attention mask, [B, L]: a decoder's prompts end in one column, an encoder's begin in one."""
         length = max(len(prompt.ids) for prompt in batch)
         ids = torch.full((len(batch), length), self.pad_id)
@@ -221,12 +226,12 @@ class Generator:
 
     # ---- continuations -----------------------------------------------------------------------------------------
 
-    def _generate_batch(self, batch: Sequence[_Prompt], config: GenerationConfig) -> Iterator[Generated]:
+    def _generate_batch(self, batch: Sequence[Prompt], config: GenerationConfig) -> Iterator[Generated]:
         ends = _as_list(config.eos_token_id)
         for prompt, found in zip(batch, self._ids_of(batch, config), strict=True):
             yield self._sorted(prompt, found, ends)
 
-    def _ids_of(self, batch: Sequence[_Prompt], config: GenerationConfig) -> list[list[list[int]]]:
+    def _ids_of(self, batch: Sequence[Prompt], config: GenerationConfig) -> list[list[list[int]]]:
         """The ids of the continuations of each prompt."""
         config = copy.deepcopy(config)
         config.max_length = config.min_length = None
@@ -266,9 +271,25 @@ class Generator:
         Raises:
             DataError: they are more than the model's positions.
         """
+        asked = self.asked(ids, max_new_tokens=max_new_tokens, min_new_tokens=min_new_tokens)
+        return self.likeliest_each([asked], num_beams=num_beams)[0]
+
+    def asked(self, ids: Sequence[int], *, max_new_tokens: int, min_new_tokens: int = 0) -> Prompt:
+        """What `likeliest_each` is asked; arguments and errors are those of `likeliest`."""
         room = self.limit
         if room is not None and len(ids) > room:
             raise DataError(f"a text of {len(ids)} tokens is longer than the model's {room} positions; shorten it")
+        longest = max_new_tokens if room is None else max(1, min(max_new_tokens, room - len(self._decoder_ids)))
+        return Prompt(1, "", tuple(ids), longest, min(min_new_tokens, longest), "length")
+
+    def likeliest_each(
+        self, prompts: Sequence[Prompt], *, num_beams: int, batch_size: int | None = None
+    ) -> list[list[tuple[list[int], float]]]:
+        """As `likeliest` of each of some prompts. Those that may get answers of one length share batches.
+
+        Args:
+            batch_size: at most so many prompts at a time, each with its beams; default 8.
+        """
         settings = {"do_sample": False, "num_beams": num_beams, "num_return_sequences": num_beams}
         config = generation_config(self.model.generation_config, settings)
         # A model's own settings for summaries or translations say nothing of what stands in a gap.
@@ -276,14 +297,27 @@ class Generator:
             setattr(config, name, None)
         config.length_penalty = 1.0
         config.pad_token_id, config.eos_token_id = self.pad_id, self.eos_ids or None
-        longest = max_new_tokens if room is None else max(1, min(max_new_tokens, room - len(self._decoder_ids)))
-        prompt = _Prompt(1, "", tuple(ids), longest, min(min_new_tokens, longest), "length")
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            groups.setdefault((prompt.max_new_tokens, prompt.min_new_tokens), []).append(index)
+        answers: list[list[tuple[list[int], float]]] = [[] for _ in prompts]
         with torch.inference_mode():
-            found = self._ids_of([prompt], config)[0]
-            scores = self._scores(prompt, found)
-        return sorted(zip(found, scores, strict=True), key=lambda pair: -pair[1])
+            for group in groups.values():
+                for batch in batches_by_length(
+                    [len(prompts[index].ids) for index in group],
+                    max_tokens=token_limit(self.model),
+                    max_rows=batch_size or _BEAM_SEARCHES,
+                    one_length=one_length_only(self.model),
+                ):
+                    indices = [group[place] for place in batch]
+                    for index, found in zip(
+                        indices, self._ids_of([prompts[index] for index in indices], config), strict=True
+                    ):
+                        scored = zip(found, self._scores(prompts[index], found), strict=True)
+                        answers[index] = sorted(scored, key=lambda pair: -pair[1])
+        return answers
 
-    def _sorted(self, prompt: _Prompt, found: Sequence[list[int]], ends: Sequence[int]) -> Generated:
+    def _sorted(self, prompt: Prompt, found: Sequence[list[int]], ends: Sequence[int]) -> Generated:
         scores = self._scores(prompt, found)
         best: dict[str, Continuation] = {}
         for ids, score in sorted(zip(found, scores, strict=True), key=lambda pair: -pair[1]):
@@ -294,23 +328,31 @@ class Generator:
             best.setdefault(continuation, Continuation(continuation, text, score, len(ids), stopped))
         return Generated(prompt.text, tuple(best.values()), len(found) - len(best))
 
-    def _scores(self, prompt: _Prompt, continuations: Sequence[list[int]]) -> list[float]:
-        """The mean log-probability of each continuation's tokens after the prompt; one forward each."""
-        scores = []
-        for ids in continuations:
-            tokens = torch.tensor([ids], device=self.model.device)
-            given = torch.tensor([prompt.ids], device=self.model.device)
+    def _scores(self, prompt: Prompt, continuations: Sequence[list[int]]) -> list[float]:
+        """The mean log-probability of each continuation's tokens after the prompt. What is padded is behind them, and
+        seen by none of them."""
+        scores = [0.0] * len(continuations)
+        behind = 0 if self.is_encoder_decoder else len(prompt.ids)
+        for batch in batches_by_length(
+            [behind + len(ids) for ids in continuations],
+            max_tokens=token_limit(self.model),
+            one_length=one_length_only(self.model),
+        ):
+            rows = [np.array(continuations[index], dtype=np.int64) for index in batch]
+            tokens = pad(rows, self.pad_id).to(self.model.device)
+            given = torch.tensor([prompt.ids], device=self.model.device).expand(len(batch), -1)
             options: dict[str, Any] = {"use_cache": False}
             if self.is_encoder_decoder:
-                start = torch.tensor([self._decoder_ids], device=self.model.device)
+                start = torch.tensor([self._decoder_ids], device=self.model.device).expand(len(batch), -1)
                 options["decoder_input_ids"] = torch.cat([start, tokens[:, :-1]], dim=1)
             else:
                 given = torch.cat([given, tokens[:, :-1]], dim=1)
             if sees_prefixes(self.model):
                 options["prefix_length"] = len(prompt.ids)
-            logits = self.model(input_ids=given, **options).logits[0, -len(ids) :]
-            log_probabilities = logits.float().log_softmax(-1).gather(1, tokens[0][:, None])
-            scores.append(float(log_probabilities.double().mean()))
+            logits = self.model(input_ids=given, **options).logits[:, -tokens.shape[1] :]
+            log_probabilities = logits.float().log_softmax(-1).gather(-1, tokens[..., None])[..., 0].double()
+            for index, row, values in zip(batch, rows, log_probabilities, strict=True):
+                scores[index] = float(values[: len(row)].mean())
         return scores
 
     # ---- text --------------------------------------------------------------------------------------------------
@@ -332,9 +374,9 @@ def _as_list(ids: int | Sequence[int] | None) -> list[int]:
     return [] if ids is None else [ids] if isinstance(ids, int) else list(ids)
 
 
-def _batches(prompts: Sequence[_Prompt], size: int, padding_shows: bool) -> Iterator[list[_Prompt]]:
+def _batches(prompts: Sequence[Prompt], size: int, padding_shows: bool) -> Iterator[list[Prompt]]:
     """Consecutive prompts whose continuations have the same limits; of one length where padding would show."""
-    batch: list[_Prompt] = []
+    batch: list[Prompt] = []
     for prompt in prompts:
         alike = not batch or (
             (prompt.max_new_tokens, prompt.min_new_tokens) == (batch[0].max_new_tokens, batch[0].min_new_tokens)

@@ -7,11 +7,12 @@ is "B follows A", class 1 that it does not; here classes have names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
@@ -20,7 +21,9 @@ from acclimate.inference.texts import check_some, check_text, name_of, on_best_d
 from acclimate.models.families import family, position_limit
 from acclimate.models.loading import load_model, model_config
 from acclimate.models.settings import ModelSettings
-from acclimate.tokens.tokenizers import encode_text, load_tokenizer, text_frame
+from acclimate.objectives.base import pad
+from acclimate.scoring.batches import batches_by_length, check_batch_size, in_windows, one_length_only, token_limit
+from acclimate.tokens.tokenizers import encode_text, load_tokenizer, plain_backend, text_frame
 
 # By the output that holds the verdict, [B, 2]: the names of class 0 and class 1.
 _VERDICTS: dict[str, tuple[str, str]] = {
@@ -73,51 +76,71 @@ class PairJudge:
         self.labels = _VERDICTS[self.output]
         self.max_length = position_limit(model.config) or _LENGTH
         self._frame = text_frame(tokenizer)
-        self._room = self.max_length - len(self._frame.prefix) - 2 * len(self._frame.suffix)
+        self._frame_length = len(self._frame.prefix) + 2 * len(self._frame.suffix)
+        self._room = self.max_length - self._frame_length
+        self._backend = plain_backend(tokenizer) if tokenizer.is_fast else None
 
-    def judge(self, pairs: Iterable[tuple[str, str]], *, batch_size: int = 16) -> Iterator[Verdict]:
+    def judge(self, pairs: Iterable[tuple[str, str]], *, batch_size: int | None = None) -> Iterator[Verdict]:
         """A verdict for each pair, in their order.
+
+        Args:
+            batch_size: at most so many pairs at a time; default by their length.
 
         Raises:
             DataError: a text is empty.
         """
+        check_batch_size(batch_size)
         given = list(pairs)
         check_some(given, "pair")
-        read = [self._read(number, pair, len(given)) for number, pair in enumerate(given, start=1)]
-        for start in range(0, len(given), batch_size):
-            part = read[start : start + batch_size]
-            probabilities = self._probabilities([(a, b) for a, b, _ in part])
-            for (text_a, text_b), (_, _, num_cut), (first, second) in zip(
-                given[start : start + batch_size], part, probabilities, strict=True
-            ):
-                yield Verdict(text_a, text_b, self.labels[int(second > first)], first, num_cut)
+        names = [name_of(number, len(given), "pair") for number in range(1, len(given) + 1)]
+        for name, pair in zip(names, given, strict=True):
+            for text, which in zip(pair, "AB", strict=True):
+                check_text(text, f"text {which} of {name}")
+        return in_windows(zip(names, given, strict=True), lambda part: self._judge(part, batch_size))
 
-    def _read(self, number: int, pair: tuple[str, str], total: int) -> tuple[list[int], list[int], int]:
-        """The ids of both texts, cut to fit, and how many tokens that cost."""
-        name = name_of(number, total, "pair")
-        ids = []
-        for text, which in zip(pair, "AB", strict=True):
-            check_text(text, f"text {which} of {name}")
-            ids.append(encode_text(self.tokenizer, text))
-            if not ids[-1]:
-                raise DataError(f"text {which} of {name}, {text[:60]!r}, has no tokens for this tokenizer")
-        lengths = [len(part) for part in ids]
-        excess = max(0, sum(lengths) - self._room)
-        for _ in range(excess):  # as `truncation="longest_first"`
-            lengths[int(lengths[1] > lengths[0])] -= 1
-        return ids[0][: lengths[0]], ids[1][: lengths[1]], excess
+    def _judge(self, named: Sequence[tuple[str, tuple[str, str]]], batch_size: int | None) -> Iterator[Verdict]:
+        read = self._read(named)
+        probabilities: list[list[float]] = [[]] * len(read)
+        for batch in batches_by_length(
+            [len(a) + len(b) + self._frame_length for a, b, _ in read],
+            max_tokens=token_limit(self.model),
+            max_rows=batch_size,
+            one_length=one_length_only(self.model),
+        ):
+            asked = [read[index][:2] for index in batch]
+            for index, found in zip(batch, self._probabilities(asked), strict=True):
+                probabilities[index] = found
+        for (_, (text_a, text_b)), (_, _, num_cut), (first, second) in zip(named, read, probabilities, strict=True):
+            yield Verdict(text_a, text_b, self.labels[int(second > first)], first, num_cut)
 
-    def _probabilities(self, pairs: list[tuple[list[int], list[int]]]) -> list[list[float]]:
+    def _read(self, named: Sequence[tuple[str, tuple[str, str]]]) -> list[tuple[list[int], list[int], int]]:
+        """The ids of both texts of each pair, cut to fit, and how many tokens that cost."""
+        encoded = self._encoded([text for _, pair in named for text in pair])
+        read = []
+        for (name, pair), ids_a, ids_b in zip(named, encoded[::2], encoded[1::2], strict=True):
+            for text, ids, which in zip(pair, (ids_a, ids_b), "AB", strict=True):
+                if not ids:
+                    raise DataError(f"text {which} of {name}, {text[:60]!r}, has no tokens for this tokenizer")
+            lengths = [len(ids_a), len(ids_b)]
+            excess = max(0, sum(lengths) - self._room)
+            for _ in range(excess):  # as `truncation="longest_first"`
+                lengths[int(lengths[1] > lengths[0])] -= 1
+            read.append((ids_a[: lengths[0]], ids_b[: lengths[1]], excess))
+        return read
+
+    def _encoded(self, texts: Sequence[str]) -> list[list[int]]:
+        if self._backend is None:
+            return [encode_text(self.tokenizer, text) for text in texts]
+        return [encoding.ids for encoding in self._backend.encode_batch(texts, add_special_tokens=False)]
+
+    def _probabilities(self, pairs: Sequence[tuple[list[int], list[int]]]) -> list[list[float]]:
         prefix, suffix = self._frame.prefix, self._frame.suffix
         rows = [([*prefix, *a, *suffix], [*b, *suffix]) for a, b in pairs]
-        length = max(len(a) + len(b) for a, b in rows)
-        ids = torch.full((len(rows), length), self.tokenizer.pad_token_id or 0)
-        types, mask = torch.zeros_like(ids), torch.zeros_like(ids)
-        for row, (first, second) in enumerate(rows):
-            ids[row, : len(first) + len(second)] = torch.tensor([*first, *second])
-            types[row, len(first) : len(first) + len(second)] = 1
-            mask[row, : len(first) + len(second)] = 1
-        inputs = {"input_ids": ids, "token_type_ids": types, "attention_mask": mask}
+        inputs = {
+            "input_ids": pad([np.array([*a, *b], dtype=np.int64) for a, b in rows], self.tokenizer.pad_token_id or 0),
+            "token_type_ids": pad([np.repeat([0, 1], [len(a), len(b)]) for a, b in rows], 0),
+            "attention_mask": pad([np.ones(len(a) + len(b), dtype=np.int64) for a, b in rows], 0),
+        }
         if self.model.config.model_type == "fnet":  # which mixes all tokens and takes no mask
             del inputs["attention_mask"]
         with torch.inference_mode():
@@ -164,14 +187,14 @@ def judge_pair(
     text_a: str | Iterable[tuple[str, str]],
     text_b: str | None = None,
     *,
-    batch_size: int = 16,
+    batch_size: int | None = None,
 ) -> Verdict | list[Verdict]:
     """Judge whether text B follows text A.
 
     Args:
         model: a run of `mlm_nsp` or `mlm_sop`, a folder or hub id of such a model, or what `load_pair_judge` gave.
         text_a, text_b: the pair; or a list of pairs, and no `text_b`.
-        batch_size: pairs at a time.
+        batch_size: at most so many pairs at a time; default by their length.
 
     Returns:
         The verdict; for a list of pairs a list of them.

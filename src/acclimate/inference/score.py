@@ -122,7 +122,7 @@ class Scorer:
         texts: Mapping[str, str],
         *,
         sources: Sequence[Any] = (),
-        batch_size: int = 8,
+        batch_size: int | None = None,
         listener: Listener | None = None,
     ) -> tuple[tuple[TextScore, ...], TextScore, tuple[str, ...]]:
         """The scores of texts by name and of the documents of sources, of all together, and notes."""
@@ -286,7 +286,7 @@ def score(
     file: str | Path | Iterable[str | Path] = (),
     sources: str | Path | Iterable[Any] = (),
     objective: str | None = None,
-    batch_size: int = 8,
+    batch_size: int | None = None,
     listener: Listener | None = None,
 ) -> Scores:
     """Score texts with a model.
@@ -297,7 +297,7 @@ def score(
         file: text files, a document each.
         sources: anything that `corpus build` takes: files, folders, repositories, or the mappings of a recipe.
         objective: by which the model is asked; default its own.
-        batch_size: rows at a time.
+        batch_size: at most so many rows at a time; default by their length.
         listener: hears progress.
 
     Raises:

@@ -12,7 +12,8 @@ written, those that end a span or text included.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +21,11 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from acclimate.errors import DataError, ModelError, RecipeError
-from acclimate.inference.gaps import GapFinder, texts_between
-from acclimate.inference.generate import Generator
+from acclimate.inference.gaps import GapFinder, found_or_error, texts_between
+from acclimate.inference.generate import Generator, Prompt
 from acclimate.inference.reading import TokenReader
 from acclimate.models.families import position_limit
+from acclimate.scoring.batches import in_windows
 from acclimate.tokens.added import blank_ids, mode_ids, sentinel_ids
 from acclimate.tokens.tokenizers import text_frame
 
@@ -48,7 +50,70 @@ class SpanCandidate:
     sequence: str
 
 
-class SentinelFiller:
+@dataclass(frozen=True)
+class _Question:
+    """A text as an encoder-decoder reads it."""
+
+    text: str
+    gaps: Sequence[re.Match[str]]
+    ids: Sequence[int]
+    max_new_tokens: int
+
+
+class _Batches(ABC):
+    """A filler whose encoder-decoder is asked for several texts at a time."""
+
+    generator: Generator
+
+    @abstractmethod
+    def _read(self, text: str) -> _Question:
+        """What the model is asked of a text."""
+
+    @abstractmethod
+    def _candidates(self, question: _Question, written: Sequence[tuple[list[int], float]]) -> Iterable[SpanCandidate]:
+        """What the model wrote, each with its score, put into the text."""
+
+    def fill(self, text: str, *, top_k: int = 5) -> list[SpanCandidate]:
+        """The `top_k` likeliest ways to fill the gaps of a text, best first.
+
+        Raises:
+            DataError: the text has no mask, more than T5 has sentinels, or is longer than the positions of the model.
+        """
+        question = self._read(text)
+        written = self.generator.likeliest(
+            question.ids, max_new_tokens=question.max_new_tokens, num_beams=max(top_k, _LEAST_BEAMS)
+        )
+        return _best(self._candidates(question, written), top_k)
+
+    def fill_each(
+        self, texts: Iterable[str], *, top_k: int = 5, batch_size: int | None = None
+    ) -> Iterator[list[SpanCandidate] | DataError]:
+        """`fill` for many texts, in their order; for a text that cannot be filled its error.
+
+        Args:
+            batch_size: at most so many texts at a time, each with its beams; default 8.
+        """
+        return in_windows(texts, lambda window: self._answers(window, top_k, batch_size))
+
+    def _answers(
+        self, texts: Sequence[str], top_k: int, batch_size: int | None
+    ) -> Iterator[list[SpanCandidate] | DataError]:
+        read = [found_or_error(self._asked, text) for text in texts]
+        asked = [one for one in read if not isinstance(one, DataError)]
+        written = iter(
+            self.generator.likeliest_each(
+                [prompt for _, prompt in asked], num_beams=max(top_k, _LEAST_BEAMS), batch_size=batch_size
+            )
+        )
+        for one in read:
+            yield one if isinstance(one, DataError) else _best(self._candidates(one[0], next(written)), top_k)
+
+    def _asked(self, text: str) -> tuple[_Question, Prompt]:
+        question = self._read(text)
+        return question, self.generator.asked(question.ids, max_new_tokens=question.max_new_tokens)
+
+
+class SentinelFiller(_Batches):
     """A T5-like model: each mask stands for the next sentinel."""
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -61,12 +126,7 @@ class SentinelFiller:
         self._modes = tuple(mode_ids(tokenizer).values())
         self.gaps = GapFinder(tokenizer, "<mask>", *names)
 
-    def fill(self, text: str, *, top_k: int = 5) -> list[SpanCandidate]:
-        """The `top_k` likeliest ways to fill the gaps of a text, best first.
-
-        Raises:
-            DataError: the text has no mask, more than there are sentinels, or is longer than the model's positions.
-        """
+    def _read(self, text: str) -> _Question:
         gaps = self.gaps.find(text)
         if len(gaps) > len(self.sentinels):
             raise DataError(f"there are {len(gaps)} masks, and this tokenizer has {len(self.sentinels)} sentinels")
@@ -76,16 +136,14 @@ class SentinelFiller:
         frame = text_frame(self.generator.tokenizer)
         # UL2 begins a text with its mode: short spans, unless the text says otherwise.
         mode = self._modes[:1] if self._modes and ids[0] not in self._modes else ()
-        written = self.generator.likeliest(
-            [*frame.prefix, *mode, *ids, *frame.suffix],
-            max_new_tokens=len(gaps) * (MAX_SPAN + 1) + 1,
-            num_beams=max(top_k, _LEAST_BEAMS),
-        )
-        parts = texts_between(text, gaps)
-        found = [
-            (_filled(self.generator.reader, parts, self._spans(said, len(gaps))), score) for said, score in written
-        ]
-        return _best((SpanCandidate(score, *filled) for filled, score in found), top_k)
+        framed = [*frame.prefix, *mode, *ids, *frame.suffix]
+        return _Question(text, gaps, framed, len(gaps) * (MAX_SPAN + 1) + 1)
+
+    def _candidates(self, question: _Question, written: Sequence[tuple[list[int], float]]) -> Iterator[SpanCandidate]:
+        parts = texts_between(question.text, question.gaps)
+        for said, score in written:
+            filled = _filled(self.generator.reader, parts, self._spans(said, len(question.gaps)))
+            yield SpanCandidate(score, *filled)
 
     def _spans(self, written: Sequence[int], count: int) -> list[list[int]]:
         """The ids behind each of the first sentinels; none for one that is not told."""
@@ -100,7 +158,7 @@ class SentinelFiller:
         return spans
 
 
-class TextFiller:
+class TextFiller(_Batches):
     """A model of text infilling (BART): it writes out the whole text, in which a mask was a span of any length."""
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -110,19 +168,18 @@ class TextFiller:
         self.generator = Generator(model, tokenizer, decoder_prefix=text_frame(tokenizer).prefix)
         self.gaps = GapFinder(tokenizer, str(tokenizer.mask_token))
 
-    def fill(self, text: str, *, top_k: int = 5) -> list[SpanCandidate]:
-        """As of `SentinelFiller`."""
+    def _read(self, text: str) -> _Question:
         gaps = self.gaps.find(text)
         ids, _ = self.gaps.ids(text, str(self.generator.tokenizer.mask_token))
         frame = text_frame(self.generator.tokenizer)
-        written = self.generator.likeliest(
-            [*frame.prefix, *ids, *frame.suffix],
-            max_new_tokens=len(ids) + len(gaps) * MAX_SPAN + 1,
-            num_beams=max(top_k, _LEAST_BEAMS),
-        )
-        parts = texts_between(text, gaps)
-        texts = [(self.generator.reader.alone(said), score) for said, score in written]
-        return _best((SpanCandidate(score, spans_in(whole, parts), whole) for whole, score in texts), top_k)
+        framed = [*frame.prefix, *ids, *frame.suffix]
+        return _Question(text, gaps, framed, len(ids) + len(gaps) * MAX_SPAN + 1)
+
+    def _candidates(self, question: _Question, written: Sequence[tuple[list[int], float]]) -> Iterator[SpanCandidate]:
+        parts = texts_between(question.text, question.gaps)
+        for said, score in written:
+            whole = self.generator.reader.alone(said)
+            yield SpanCandidate(score, spans_in(whole, parts), whole)
 
 
 def spans_in(whole: str, parts: Sequence[str]) -> tuple[str, ...] | None:
@@ -132,7 +189,25 @@ def spans_in(whole: str, parts: Sequence[str]) -> tuple[str, ...] | None:
     return None if match is None else match.groups()
 
 
-class PieceFiller:
+class _OneByOne(ABC):
+    """A filler whose model is asked for one text at a time."""
+
+    @abstractmethod
+    def fill(self, text: str, *, top_k: int = 5) -> list[SpanCandidate]:
+        """As of `SentinelFiller`."""
+
+    def fill_each(
+        self, texts: Iterable[str], *, top_k: int = 5, batch_size: int | None = None
+    ) -> Iterator[list[SpanCandidate] | DataError]:
+        """`fill` for many texts, in their order; for a text that cannot be filled its error.
+
+        Args:
+            batch_size: as of the other fillers; here a batch is the beams of one text.
+        """
+        return (found_or_error(self.fill, text, top_k=top_k) for text in texts)
+
+
+class PieceFiller(_OneByOne):
     """A model of MASS: each mask is one token, and all of them are one piece, of which the decoder tells the tokens at
     their positions in the text."""
 
@@ -175,7 +250,7 @@ class PieceFiller:
         return _best(found, top_k)
 
 
-class BlankFiller:
+class BlankFiller(_OneByOne):
     """A decoder of blank infilling: it generates behind the text what its masks stand for, in their order."""
 
     def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -11,9 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from acclimate.objectives.base import Batch, Objective, Part, TargetScores, pad
+from acclimate.objectives.base import Batch, Fields, Objective, Part, TargetScores, pad
 from acclimate.progress import Listener, Progress, Silent
+from acclimate.scoring.batches import batches_by_length, check_batch_size, one_length_only, token_limit
 from acclimate.scoring.held_out import LABEL_BYTES, HeldOut
+
+# Fields of an example that a model reads, one for each side of it.
+_SIDES = ("input_ids", "decoder_input_ids")
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def score(
     objective: Objective,
     held_out: HeldOut,
     *,
-    batch_size: int,
+    batch_size: int | None = None,
     by_row: bool = False,
     stage: str = "scoring",
     listener: Listener | None = None,
@@ -97,26 +101,24 @@ def score(
 
     Args:
         model: prepared for packed rows where the examples have them; it is put into evaluation mode.
-        batch_size: examples per forward.
+        batch_size: at most so many examples per forward; default as many as `token_limit` allows. A batch has examples
+            of like length.
         by_row: take each row as a unit instead of each document.
     """
     listener = listener or Silent()
-    num_units = len(held_out) if by_row else int(max((units.max() for units in held_out.units), default=-1)) + 1
-    sums = [_Sums(part, num_units) for part in objective.parts]
+    units = _Units(held_out, by_row=by_row)
+    sums = [_Sums(part, units.count) for part in objective.parts]
+    device = next(model.parameters()).device
+    done = 0
     model.eval()
     with torch.inference_mode():
-        for start in range(0, len(held_out), batch_size):
-            indices = range(start, min(start + batch_size, len(held_out)))
-            batch = make_batch(objective, held_out, indices, next(model.parameters()).device)
+        for indices in _batches(model, held_out, batch_size):
+            batch = make_batch(objective, held_out, indices, device)
             num_bytes = pad([held_out.examples[index][LABEL_BYTES] for index in indices], 0).numpy()
             for part, targets in zip(sums, objective.scores(model, batch), strict=True):
-                rows, segments = targets.rows.tolist(), targets.segments.tolist()
-                if by_row:
-                    units = [start + row for row in rows]
-                else:
-                    units = [held_out.units[start + row][segment] for row, segment in zip(rows, segments, strict=True)]
-                part.add(targets, np.array(units, dtype=np.int64), num_bytes)
-            listener.progress(Progress(stage, indices[-1] + 1, len(held_out), "row"))
+                part.add(targets, units.of(indices, targets), num_bytes)
+            done += len(indices)
+            listener.progress(Progress(stage, done, len(held_out), "row"))
     # A unit without targets in any part, such as a document of which no row was sampled, is none.
     present = np.sum([part.unit_sums[2] for part in sums], axis=0) > 0
     return tuple(part.scores(present) for part in sums)
@@ -131,23 +133,49 @@ def make_batch(objective: Objective, held_out: HeldOut, indices: Sequence[int], 
     return {name: values.to(device) for name, values in batch.items()}
 
 
-def settle(model: Any, objective: Objective, held_out: HeldOut, *, batch_size: int) -> HeldOut:
+def settle(model: Any, objective: Objective, held_out: HeldOut, *, batch_size: int | None = None) -> HeldOut:
     """The held-out examples with what depends on a model, such as a generator's replacements, so that every model that
     is scored on them meets the same."""
     model.eval()
-    settled = []
+    device = next(model.parameters()).device
+    settled: list[Fields] = [{} for _ in range(len(held_out))]
     with torch.inference_mode():
-        for start in range(0, len(held_out), batch_size):
-            indices = range(start, min(start + batch_size, len(held_out)))
-            batch = make_batch(objective, held_out, indices, next(model.parameters()).device)
+        for indices in _batches(model, held_out, batch_size):
+            batch = make_batch(objective, held_out, indices, device)
             fields = {name: values.cpu().numpy() for name, values in objective.settle(model, batch).items()}
             if not fields:
                 return held_out
-            lengths = [len(held_out.examples[index]["input_ids"]) for index in indices]
-            settled += [
-                {name: values[row, :length] for name, values in fields.items()} for row, length in enumerate(lengths)
-            ]
+            for row, index in enumerate(indices):
+                length = len(held_out.examples[index]["input_ids"])
+                settled[index] = {name: values[row, :length] for name, values in fields.items()}
     return held_out.with_settled(tuple(settled))
+
+
+def _batches(model: Any, held_out: HeldOut, batch_size: int | None) -> list[list[int]]:
+    """Examples of like length, by index; of an encoder-decoder the length is that of both sides."""
+    check_batch_size(batch_size)
+    lengths = [sum(len(example[name]) for name in _SIDES if name in example) for example in held_out.examples]
+    return batches_by_length(
+        lengths, max_tokens=token_limit(model), max_rows=batch_size, one_length=one_length_only(model)
+    )
+
+
+class _Units:
+    """To which unit each target belongs."""
+
+    def __init__(self, held_out: HeldOut, *, by_row: bool) -> None:
+        self._by_row = by_row
+        self._flat = np.concatenate([*held_out.units, np.empty(0, dtype=np.int64)])
+        self._starts = np.cumsum([0, *map(len, held_out.units)])
+        self.count = len(held_out) if by_row else int(self._flat.max(initial=-1)) + 1
+
+    def of(self, indices: Sequence[int], targets: TargetScores) -> NDArray[np.int64]:
+        """[N] the units of the targets of a batch of examples."""
+        rows: NDArray[np.int64] = np.array(indices)[targets.rows.cpu().numpy()]
+        if self._by_row:
+            return rows
+        units: NDArray[np.int64] = self._flat[self._starts[rows] + targets.segments.cpu().numpy()]
+        return units
 
 
 class _Sums:
