@@ -28,6 +28,7 @@ from acclimate.models.directed import load_directed, run_objective, way_of_seein
 from acclimate.models.families import family, position_limit
 from acclimate.models.loading import load_model, model_config
 from acclimate.models.settings import ModelSettings
+from acclimate.models.sparse_head import predict_at_positions
 from acclimate.objectives import own_objective
 from acclimate.objectives.base import pad
 from acclimate.scoring.batches import batches_by_length, check_batch_size, in_windows, one_length_only, token_limit
@@ -64,7 +65,7 @@ class _Question:
 
 def logits_at(model: Any, inputs: Mapping[str, torch.Tensor], positions_N: torch.Tensor) -> torch.Tensor:
     """[N, V] what a model says at some positions, counted along the rows of its inputs [B, L] one after the other."""
-    logits_NV: torch.Tensor = model(**inputs).logits.flatten(0, 1)[positions_N]
+    logits_NV: torch.Tensor = model(**inputs, head_positions=positions_N).logits[0]
     return logits_NV
 
 
@@ -83,6 +84,7 @@ class MaskFiller:
         """
         if tokenizer.mask_token is None:
             raise ModelError(f"{tokenizer.name_or_path} has no mask token, so there is nothing to fill")
+        predict_at_positions(model)
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.from_before = from_before

@@ -172,7 +172,7 @@ class Examples(torch.utils.data.Dataset[Example]):
             )
         return _OutputsLoss(self.objective)
 
-    def score(self, model: Any, batch_size: int = 8) -> dict[str, float]:
+    def score(self, model: Any, batch_size: int | None = None) -> dict[str, float]:
         """Exact measures of a model over one pass of the first epoch's examples, by name: `loss`, `accuracy`,
         `perplexity`, those of further parts with the part's name before them. The model's mode stays as it is."""
         if self.packed or self.objective.directs:
