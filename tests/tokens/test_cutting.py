@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from acclimate.tokens.cutting import Budget, Cutter
-from acclimate.tokens.encoding import JOINT, WORD_START
+from acclimate.tokens.encoding import BREAK, JOINT
 
 
 def flags(pattern: str) -> np.ndarray:
-    """`w` starts a word, `.` goes on with it, `j` is a joint."""
-    return np.array([{"w": WORD_START, ".": 0, "j": WORD_START | JOINT}[letter] for letter in pattern], np.uint8)
+    """A row may break before `w`, not before `.`, nor before `j`, a joint."""
+    return np.array([{"w": BREAK, ".": 0, "j": JOINT}[letter] for letter in pattern], np.uint8)
 
 
 def free() -> Budget:
@@ -31,18 +31,18 @@ def test_a_budget_grows_with_the_rows() -> None:
     assert (budget.rows, budget.spent) == (2, 3)
 
 
-def test_a_cut_goes_back_to_where_a_word_starts() -> None:
+def test_a_cut_goes_back_to_where_a_row_may_break() -> None:
     cutter = Cutter(flags("w..w.jw..."), row_length=130, frame_length=2)
-    assert cutter.word_cut(9, 0) == 6
-    assert cutter.word_cut(6, 0) == 6
-    assert cutter.word_cut(5, 0) == 3, "no part starts with a joint"
-    assert cutter.word_cut(5, 4) == 5, "none from 4 on: cut where it was"
+    assert cutter.cut_before(9, 0) == 6
+    assert cutter.cut_before(6, 0) == 6
+    assert cutter.cut_before(5, 0) == 3, "no part starts with a joint"
+    assert cutter.cut_before(5, 4) == 5, "none from 4 on: cut where it was"
 
 
 def test_it_looks_back_no_further_than_the_window() -> None:
     cutter = Cutter(flags("w" + "." * 99), row_length=130, frame_length=2)
     assert cutter.window == 32
-    assert (cutter.word_cut(32, 0), cutter.word_cut(33, 0)) == (0, 33)
+    assert (cutter.cut_before(32, 0), cutter.cut_before(33, 0)) == (0, 33)
 
 
 def test_a_long_stretch_fills_rows_and_leaves_a_rest() -> None:

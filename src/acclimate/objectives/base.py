@@ -27,7 +27,7 @@ from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.randomness import Purpose, generator
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan, pack
-from acclimate.tokens.store import Isolate, TokenStore
+from acclimate.tokens.store import Isolate, Layer, TokenStore
 
 IGNORE = -100  # a label that is no target, as everywhere in transformers
 PADDING_SEGMENT = -1
@@ -144,6 +144,12 @@ class Objective(ABC):
         return cls.needs
 
     @property
+    def layers(self) -> frozenset[Layer]:
+        """What it reads of a token store beside ids, joints and breaks: "words" or "sentences", if its options need
+        them. A store without them is built faster."""
+        return frozenset()
+
+    @property
     def weights(self) -> tuple[float, ...]:
         """[P] the weight of each part in the loss."""
         return tuple(part.weight for part in self.parts)
@@ -164,7 +170,9 @@ class Objective(ABC):
 
         Raises:
             DataError: the corpus has not what the objective needs, such as a second document.
+            ArtifactError: the store was built without one of the objective's `layers`.
         """
+        store.require(self.layers)
         return pack(
             store.spans(isolate),
             store.flags,

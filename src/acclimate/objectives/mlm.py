@@ -37,7 +37,7 @@ from acclimate.objectives.rows import NO_PLACE, Row
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan
-from acclimate.tokens.store import Isolate, TokenStore
+from acclimate.tokens.store import Isolate, Layer, TokenStore
 
 # SpanBERT's span lengths in words: geometric with p = 0.2, cut at 10 (mean 3.8).
 MAX_SPAN = 10
@@ -99,6 +99,10 @@ class MaskedLanguageModeling(Objective):
         """How tokens are chosen and replaced; an objective that is built on this one has options of its own."""
         assert isinstance(settings, MaskedLanguageModelingSettings)
         return settings
+
+    @property
+    def layers(self) -> frozenset[Layer]:
+        return frozenset() if self.masking.unit == "token" else frozenset({"words"})
 
     def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
         self.check_words(store)

@@ -1,7 +1,8 @@
 """Cuts: where a stretch of tokens is divided when it does not fit into a row.
 
-A cut falls on a word start within `WINDOW` tokens, as long as the room that it leaves is within the budget; parts have
-`MIN_PART` tokens or more where they can, since a shorter one has no context to be learnt from.
+A cut falls where the store says that a row may break, within `WINDOW` tokens, as long as the room that it leaves is
+within the budget; parts have `MIN_PART` tokens or more where they can, since a shorter one has no context to be learnt
+from.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.tokens.encoding import JOINT, WORD_START
+from acclimate.tokens.encoding import BREAK
 
 MIN_PART = 8
 WINDOW = 32
@@ -51,13 +52,11 @@ class Cutter:
         self.min_part = max(1, min(MIN_PART, self.capacity // 4))
         self.window = min(WINDOW, self.capacity // 4)
 
-    def word_cut(self, cut: int, low: int) -> int:
-        """The last place not after `cut`, nor before `low` or the window, where a word starts; `cut` if there is none.
-
-        No part starts with a joint.
-        """
+    def cut_before(self, cut: int, low: int) -> int:
+        """The last place not after `cut`, nor before `low` or the window, where a row may break; `cut` if there is
+        none."""
         for place in range(cut, max(low, cut - self.window) - 1, -1):
-            if self.flags[place] & (WORD_START | JOINT) == WORD_START:
+            if self.flags[place] & BREAK:
                 return place
         return cut
 
@@ -74,11 +73,11 @@ class Cutter:
             while end - start > self.capacity:
                 cut = start + self.capacity
                 if end - cut < self.min_part:
-                    cut = self.word_cut(end - self.min_part, start + 1)
+                    cut = self.cut_before(end - self.min_part, start + 1)
                     left.append((start, cut))
                     start = cut
                     break
-                place = self.word_cut(cut, start + 1)
+                place = self.cut_before(cut, start + 1)
                 if not budget.allows(cut - place):
                     place = cut
                 budget.close(cut - place)
@@ -122,7 +121,7 @@ class Cutter:
             return length
         give_up = max(self.min_part, self.frame_length + self.min_part - after)
         if length - give_up >= self.min_part:
-            return self.word_cut(end - give_up, start + self.min_part) - start
+            return self.cut_before(end - give_up, start + self.min_part) - start
         if after <= self.frame_length and length > self.frame_length + 1 - after:
             return length - (self.frame_length + 1 - after)
         return length
@@ -137,8 +136,8 @@ class Cutter:
         elif missing > 0 and part - self.frame_length - self.min_part >= self.min_part:
             # The same, but the room is needed: leave enough of it for the next item's first part.
             part -= self.frame_length + self.min_part
-            return self.word_cut(start + part, start + self.min_part) - start
-        place = self.word_cut(start + part, start + min(self.min_part, part)) - start
+            return self.cut_before(start + part, start + self.min_part) - start
+        place = self.cut_before(start + part, start + min(self.min_part, part)) - start
         return place if budget.allows(room - self.frame_length - place) else part
 
 

@@ -88,7 +88,7 @@ def pack(
     Args:
         spans: [n, 2] first token and end of each stretch to train on, such as `TokenStore.spans("group")`; they do
             not overlap. Empty ones give nothing.
-        flags: [T] uint8 flags of the stream; cuts fall on `WORD_START` where they can.
+        flags: [T] uint8 flags of the stream; cuts fall on `BREAK` where they can.
         row_length: tokens in a row, frames included (`max_length`).
         frame_length: tokens that the frame around each piece takes, `len(text_frame(tokenizer))`.
         packed: put several pieces into a row. False for models whose attention cannot keep them apart: one piece a
