@@ -80,14 +80,16 @@ def test_every_id_of_a_real_tokenizer_has_its_rule(real_tokenizer: tuple[str, An
 def test_a_break_never_falls_within_a_word_of_letters(real_tokenizer: tuple[str, Any], text: str) -> None:
     name, tokenizer = real_tokenizer
     (encoded,) = encode_documents(documents(text), tokenizer)
-    # Blanks that are tokens belong to the word after them, which may be punctuation: there, too, a row may break.
     within = np.flatnonzero((encoded.flags & (BREAK | WORD_START | JOINT)) == BREAK)
     tokens = tokenizer.convert_ids_to_tokens(encoded.ids[within].tolist())
-    assert not any(token[0].isalnum() for token in tokens), (name, tokens)
-    assert (encoded.flags & BREAK != 0).sum() > 4
+    assert not tokens, (name, tokens)
+    assert (encoded.flags & BREAK != 0).sum() > 3
 
 
 def test_breaks_of_bytes_by_hand() -> None:
     (encoded,) = encode_documents(documents("ab c.d"), byte_bpe(), layers=())
     # a b ␠ c . d and the end token, a joint
     assert np.flatnonzero(encoded.flags & BREAK).tolist() == [0, 2, 4]
+    (encoded,) = encode_documents(documents("a\n  (b"), byte_bpe(), layers=())
+    # a ⏎ ␠ ␠ ( b: blanks go with what is behind them
+    assert np.flatnonzero(encoded.flags & BREAK).tolist() == [0, 1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from acclimate.tokens.cutting import Budget, Cutter
-from acclimate.tokens.encoding import BREAK, JOINT
+from acclimate.tokens.encoding import BREAK, JOINT, WORD_START
 
 
 def flags(pattern: str) -> np.ndarray:
@@ -84,3 +84,9 @@ def test_a_room_too_small_for_a_part_is_made_larger() -> None:
 def test_a_room_within_the_budget_is_left() -> None:
     cutter = Cutter(flags("w" * 180), row_length=128, frame_length=2)
     assert cutter.lay_down([(0, 60), (60, 120), (120, 180)], free())[0] == [(0, 60), (60, 120)]
+
+
+def test_words_may_be_asked_for_instead() -> None:
+    told = np.array([WORD_START, BREAK, BREAK, WORD_START, WORD_START | JOINT, BREAK], np.uint8)
+    assert Cutter(told, row_length=130, frame_length=2).cut_before(5, 0) == 5
+    assert Cutter(told, row_length=130, frame_length=2, breaks=WORD_START).cut_before(5, 0) == 3

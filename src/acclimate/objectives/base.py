@@ -27,7 +27,7 @@ from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.randomness import Purpose, generator
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan, pack
-from acclimate.tokens.store import Isolate, Layer, TokenStore
+from acclimate.tokens.store import BREAK, WORD_START, Isolate, Layer, TokenStore
 
 IGNORE = -100  # a label that is no target, as everywhere in transformers
 PADDING_SEGMENT = -1
@@ -150,6 +150,11 @@ class Objective(ABC):
         return frozenset()
 
     @property
+    def breaks(self) -> int:
+        """The flag of tokens before which a row may break: where words start, if the objective reads them."""
+        return WORD_START if "words" in self.layers else BREAK
+
+    @property
     def weights(self) -> tuple[float, ...]:
         """[P] the weight of each part in the loss."""
         return tuple(part.weight for part in self.parts)
@@ -179,6 +184,7 @@ class Objective(ABC):
             row_length=self.max_length,
             frame_length=len(self.vocabulary.frame),
             packed=packed,
+            breaks=self.breaks,
         )
 
     def plan_notes(self, plan: Plan) -> list[str]:

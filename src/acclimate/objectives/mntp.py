@@ -69,6 +69,7 @@ class MaskedNextTokenPrediction(MaskedLanguageModeling):
             row_length=self.max_length,
             frame_length=len(self._frame),
             packed=packed,
+            breaks=self.breaks,
         )
 
     def example(self, store: TokenStore, plan: Plan, key: int) -> Fields:

@@ -9,8 +9,9 @@ word whatever is before them:
 - one that begins with punctuation or a symbol;
 - one that begins with a character of a script that writes no blanks (Chinese, kana, Thai).
 
-So a row never breaks within a run of letters and digits. In Chinese it breaks between characters, not only between
-words. A word that none of these marks tells (`b` of `a.b` under byte-level BPE) is passed over for one before it.
+Where tokens of blanks alone stand before it, a row breaks before them, since they belong to the word behind. So a row
+never breaks within a run of letters and digits. In Chinese it breaks between characters, not only between words. A word
+that none of these marks tells (`b` of `a.b` under byte-level BPE) is passed over for one before it.
 """
 
 from __future__ import annotations
@@ -37,17 +38,21 @@ class BreakRule:
     """Which tokens a row may break at.
 
     Attributes:
-        before: [V] bool; ids before which it may.
-        after: [V] bool; ids behind which it may: those that say that a word ends with them (`</w>`). None for
-            tokenizers that have none.
+        before: [V] bool; ids before which it may, unless a blank is before them.
+        blank: [V] bool; ids that stand for nothing visible. None where there are none.
+        after: [V] bool; ids behind which it may: those that say that a word ends with them (`</w>`). None where there
+            are none.
     """
 
     before: npt.NDArray[np.bool_]
+    blank: npt.NDArray[np.bool_] | None = None
     after: npt.NDArray[np.bool_] | None = None
 
     def breaks(self, ids: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
         """Before which of the tokens `ids` [t] a row may break: [t]."""
         places: npt.NDArray[np.bool_] = self.before[ids]
+        if self.blank is not None:
+            places[1:] &= ~self.blank[ids[:-1]]
         if self.after is not None:
             places[1:] |= self.after[ids[:-1]]
         return places
@@ -67,13 +72,15 @@ def break_rule(state: Mapping[str, Any]) -> BreakRule:
         return BreakRule(before)
     prefix, suffix = model.get("continuing_subword_prefix"), model.get("end_of_word_suffix")
     byte_of = _byte_alphabet() if _is_byte_level(state) else {}
-    for piece, index in vocabulary.items():
-        before[index] = not piece.startswith(prefix) if prefix else _begins_outside(_first_bytes(piece, byte_of))
-    if not suffix:
+    if prefix:
+        before[[index for piece, index in vocabulary.items() if piece.startswith(prefix)]] = False
         return BreakRule(before)
-    after = np.zeros(len(before), np.bool_)
-    after[[index for piece, index in vocabulary.items() if piece.endswith(suffix)]] = True
-    return BreakRule(before, after)
+    blank, after = np.zeros(len(before), np.bool_), np.zeros(len(before), np.bool_)
+    for piece, index in vocabulary.items():
+        text = _bytes_of(piece, byte_of)
+        before[index], blank[index] = _begins_outside(text), _is_blank(text)
+        after[index] = bool(suffix) and piece.endswith(suffix)
+    return BreakRule(before, blank if blank.any() else None, after if after.any() else None)
 
 
 def _is_byte_level(state: Mapping[str, Any]) -> bool:
@@ -88,13 +95,18 @@ def _byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + number): byte for number, byte in enumerate(others)}
 
 
-def _first_bytes(piece: str, byte_of: Mapping[str, int]) -> bytes:
-    """The first bytes of UTF-8 that a piece stands for; at least those of its first character if it has them all."""
+def _bytes_of(piece: str, byte_of: Mapping[str, int]) -> bytes:
+    """The bytes of UTF-8 that a piece stands for."""
     if (byte := _BYTE.fullmatch(piece)) is not None:
         return bytes([int(byte[1], 16)])
-    if piece and all(letter in byte_of for letter in piece[:4]):
-        return bytes(byte_of[letter] for letter in piece[:4])
-    return piece[:1].replace(_METASPACE, " ").encode("utf-8", "surrogatepass")
+    if byte_of and all(letter in byte_of for letter in piece):
+        return bytes(byte_of[letter] for letter in piece)
+    return piece.replace(_METASPACE, " ").encode("utf-8", "surrogatepass")
+
+
+def _is_blank(text: bytes) -> bool:
+    """Whether a token of this text shows nothing."""
+    return text.decode("utf-8", "replace").isspace()
 
 
 def _begins_outside(text: bytes) -> bool:

@@ -1,8 +1,8 @@
 """Cuts: where a stretch of tokens is divided when it does not fit into a row.
 
-A cut falls where the store says that a row may break, within `WINDOW` tokens, as long as the room that it leaves is
-within the budget; parts have `MIN_PART` tokens or more where they can, since a shorter one has no context to be learnt
-from.
+A cut falls where a row may break (`BREAK`, or where words start), within `WINDOW` tokens, as long as the room that it
+leaves is within the budget; parts have `MIN_PART` tokens or more where they can, since a shorter one has no context to
+be learnt from.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.tokens.encoding import BREAK
+from acclimate.tokens.encoding import BREAK, JOINT
 
 MIN_PART = 8
 WINDOW = 32
@@ -44,8 +44,9 @@ class Budget:
 class Cutter:
     """Cuts stretches for rows that hold `row_length` tokens, of which each piece's frame takes `frame_length`."""
 
-    def __init__(self, flags: npt.NDArray[np.uint8], row_length: int, frame_length: int) -> None:
+    def __init__(self, flags: npt.NDArray[np.uint8], row_length: int, frame_length: int, breaks: int = BREAK) -> None:
         self.flags = memoryview(np.ascontiguousarray(flags).data)  # one item is read far faster than from an array
+        self.breaks = breaks
         self.row_length = row_length
         self.frame_length = frame_length
         self.capacity = row_length - frame_length
@@ -54,9 +55,9 @@ class Cutter:
 
     def cut_before(self, cut: int, low: int) -> int:
         """The last place not after `cut`, nor before `low` or the window, where a row may break; `cut` if there is
-        none."""
+        none. No part starts with a joint."""
         for place in range(cut, max(low, cut - self.window) - 1, -1):
-            if self.flags[place] & BREAK:
+            if self.flags[place] & (self.breaks | JOINT) == self.breaks:
                 return place
         return cut
 

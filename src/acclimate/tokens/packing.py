@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from acclimate.tokens.cutting import Budget, Cutter, Piece
+from acclimate.tokens.encoding import BREAK
 
 IntArray = npt.NDArray[np.int64]
 
@@ -81,18 +82,26 @@ class Plan:
 
 
 def pack(
-    spans: npt.ArrayLike, flags: npt.NDArray[np.uint8], *, row_length: int, frame_length: int, packed: bool = True
+    spans: npt.ArrayLike,
+    flags: npt.NDArray[np.uint8],
+    *,
+    row_length: int,
+    frame_length: int,
+    packed: bool = True,
+    breaks: int = BREAK,
 ) -> Plan:
     """Plan rows over a token stream.
 
     Args:
         spans: [n, 2] first token and end of each stretch to train on, such as `TokenStore.spans("group")`; they do
             not overlap. Empty ones give nothing.
-        flags: [T] uint8 flags of the stream; cuts fall on `BREAK` where they can.
+        flags: [T] uint8 flags of the stream; cuts fall on `breaks` where they can.
         row_length: tokens in a row, frames included (`max_length`).
         frame_length: tokens that the frame around each piece takes, `len(text_frame(tokenizer))`.
         packed: put several pieces into a row. False for models whose attention cannot keep them apart: one piece a
             row, and padding is what it is.
+        breaks: the flag of tokens before which rows may break: `BREAK`, which every store has; or `WORD_START` for an
+            objective that needs the layer "words" anyway, which in Chinese tells words and not only characters.
 
     Returns:
         A plan whose pieces are exactly the spans: no token is lost or repeated. Packed, with `row_length` of 128 or
@@ -107,7 +116,7 @@ def pack(
     stretches = np.asarray(spans, np.int64).reshape(-1, 2)
     lengths = stretches[:, 1] - stretches[:, 0]
     stretches, lengths = stretches[lengths > 0], lengths[lengths > 0]
-    cutter = Cutter(flags, row_length, frame_length)
+    cutter = Cutter(flags, row_length, frame_length, breaks)
     is_long = lengths > cutter.capacity
 
     allowance = _allowance(lengths, row_length, frame_length)
