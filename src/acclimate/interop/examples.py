@@ -357,7 +357,12 @@ def examples_for(
     if prepared:
         prepare(model)
     stored = store_texts(
-        texts, tokenizer, split=split, text_column=text_column, num_workers=num_workers, layers=made.layers
+        texts,
+        tokenizer,
+        split=split,
+        text_column=text_column,
+        num_workers=num_workers,
+        layers=made.layers | {"bytes"},  # for `score`
     )
     plan = made.plan(stored.store, isolate=isolate, packed=packed)
     if len(plan) == 0:

@@ -7,6 +7,8 @@ be learnt from.
 
 from __future__ import annotations
 
+import mmap
+from array import array
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,6 +20,9 @@ from acclimate.tokens.encoding import BREAK, JOINT
 
 MIN_PART = 8
 WINDOW = 32
+
+# Tokens after which the pages of a memory-mapped store are given back that were read.
+_READ_AHEAD = 1 << 26
 
 Piece = tuple[int, int]
 
@@ -45,6 +50,7 @@ class Cutter:
     """Cuts stretches for rows that hold `row_length` tokens, of which each piece's frame takes `frame_length`."""
 
     def __init__(self, flags: npt.NDArray[np.uint8], row_length: int, frame_length: int, breaks: int = BREAK) -> None:
+        self._file = getattr(flags, "_mmap", None)  # of a memory-mapped array
         self.flags = memoryview(np.ascontiguousarray(flags).data)  # one item is read far faster than from an array
         self.breaks = breaks
         self.row_length = row_length
@@ -61,31 +67,41 @@ class Cutter:
                 return place
         return cut
 
-    def cut_long(self, stretches: Iterable[Piece], budget: Budget) -> tuple[list[Piece], list[Piece]]:
+    def cut_long(
+        self, stretches: Iterable[Piece], budget: Budget
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Cut stretches that are longer than a row.
 
         Returns:
-            pieces that fill a row each, and what is left: pieces that fit into a row, to be packed with others.
+            [n, 2] pieces that fill a row each, and what is left: pieces that fit into a row, to be packed with others.
         """
-        full: list[Piece] = []
-        left: list[Piece] = []
+        full, left = array("q"), array("q")  # there may be very many
+        given_back = 0
         for first, end in stretches:
             start = first
             while end - start > self.capacity:
                 cut = start + self.capacity
                 if end - cut < self.min_part:
                     cut = self.cut_before(end - self.min_part, start + 1)
-                    left.append((start, cut))
+                    left.extend((start, cut))
                     start = cut
                     break
                 place = self.cut_before(cut, start + 1)
                 if not budget.allows(cut - place):
                     place = cut
                 budget.close(cut - place)
-                full.append((start, place))
+                full.extend((start, place))
                 start = place
-            left.append((start, end))
-        return full, left
+                if start - given_back > _READ_AHEAD:
+                    self._give_back()
+                    given_back = start
+            left.extend((start, end))
+        return _pairs(full), _pairs(left)
+
+    def _give_back(self) -> None:
+        """Let go of the pages of a memory-mapped file that were read; they are read again when needed."""
+        if self._file is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._file.madvise(mmap.MADV_DONTNEED)
 
     def lay_down(self, items: Iterable[Piece], budget: Budget) -> list[list[Piece]]:
         """Put items into rows one after the other, cut where a row ends, so that rows are full within the budget."""
@@ -140,6 +156,10 @@ class Cutter:
             return self.cut_before(start + part, start + self.min_part) - start
         place = self.cut_before(start + part, start + min(self.min_part, part)) - start
         return place if budget.allows(room - self.frame_length - place) else part
+
+
+def _pairs(numbers: array[int]) -> npt.NDArray[np.int64]:
+    return np.frombuffer(numbers, np.int64).reshape(-1, 2) if numbers else np.empty((0, 2), np.int64)
 
 
 @dataclass
