@@ -1,7 +1,7 @@
 """How fast a corpus is built, and how much memory building, encoding and packing take as it grows.
 
     python bench/corpus.py [--runs 3] [--num-workers N]
-    python bench/corpus.py --memory 0.1 1 4 [--folder FOLDER]
+    python bench/corpus.py --memory 0.1 1 4 [--tokens line] [--folder FOLDER]
 
 The first line measures speed on `corpora/azure-docs` and `corpora/zizhi-tongjian` of the test data
 (ACCLIMATE_TEST_DATA, or `../shared/data`). Its reference for Markdown is markdown-it-py alone in as many processes,
@@ -9,8 +9,8 @@ which reads and renders the files, keeps nothing and writes nothing.
 
 The second one repeats the text of azure-docs, changed a little each time, up to so many GB, once as Markdown files in
 folders and once as one file of JSON Lines; builds the corpus (Markdown as it is, so that 4 GB take minutes), the token
-store (words as tokens, for the same reason) and a plan, each in a process of its own; and samples the memory of that
-process and its children five times a second: the sum of their resident sets (RSS, which counts pages that they share
+store (words or lines as tokens, for the same reason) and a plan, each in a process of its own; and samples the memory of
+that process and its children five times a second: the sum of their resident sets (RSS, which counts pages that they share
 several times) and of their proportional ones (PSS, which is what they take of the machine).
 """
 
@@ -137,21 +137,22 @@ def write_json_lines(path: Path, size: float) -> None:
             file.write(json.dumps({"id": f"page-{number}", "text": text}) + "\n")
 
 
-def word_tokenizer() -> Any:
-    """Words as tokens: much faster than any subword model, so that gigabytes take minutes."""
+def simple_tokenizer(unit: str) -> Any:
+    """Words or lines as tokens: much faster than any subword model, so that gigabytes take minutes."""
     from collections import Counter
 
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    words = Counter(word for text in changed_texts(5e6) for word in text.split())
+    words = Counter(word for text in changed_texts(5e6) for word in text.split(None if unit == "word" else "\n"))
     names = ["[UNK]", "[SEP]", *(word for word, _ in words.most_common(30_000))]
     backend = Tokenizer(models.WordLevel({name: index for index, name in enumerate(names)}, unk_token="[UNK]"))
-    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    splits = {"word": pre_tokenizers.WhitespaceSplit(), "line": pre_tokenizers.CharDelimiterSplit("\n")}
+    backend.pre_tokenizer = splits[unit]
     return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", sep_token="[SEP]")
 
 
-def run_stage(stage: str, source: Path, folder: Path) -> None:
+def run_stage(stage: str, unit: str, source: Path, folder: Path) -> None:
     """One stage, in the process that is measured."""
     from acclimate.corpus import CorpusSettings, build_corpus, open_corpus
     from acclimate.tokens import build_token_store, open_token_store, pack
@@ -160,7 +161,7 @@ def run_stage(stage: str, source: Path, folder: Path) -> None:
         chosen = {"path": str(source), **({"markdown": "source"} if source.is_dir() else {})}
         build_corpus(CorpusSettings(sources=[chosen]), folder / "corpus")
     elif stage == "tokens":
-        build_token_store(open_corpus(folder / "corpus"), "train", word_tokenizer(), folder / "tokens", layers=())
+        build_token_store(open_corpus(folder / "corpus"), "train", simple_tokenizer(unit), folder / "tokens", layers=())
     else:
         store = open_token_store(folder / "tokens")
         plan = pack(store.spans("group"), store.flags, row_length=128, frame_length=2)
@@ -197,7 +198,7 @@ def measured(command: list[str]) -> dict[str, float]:
     return {"seconds": time.perf_counter() - start, **peaks}
 
 
-def measure_memory(sizes: list[float], where: Path | None) -> None:
+def measure_memory(sizes: list[float], unit: str, where: Path | None) -> None:
     print(f"{'GB':>5} {'as':6} {'stage':7} {'s':>7} {'MB/s':>6} {'RSS MB':>7} {'PSS MB':>7}", flush=True)
     for size in sizes:
         for form in ("files", "lines"):
@@ -206,7 +207,7 @@ def measure_memory(sizes: list[float], where: Path | None) -> None:
                 source = folder / ("files" if form == "files" else "lines.jsonl")
                 (write_files if form == "files" else write_json_lines)(source, size * 1e9)
                 for stage in ("corpus", "tokens", "plan"):
-                    found = measured([sys.executable, __file__, "--stage", stage, str(source), str(folder)])
+                    found = measured([sys.executable, __file__, "--stage", stage, unit, str(source), str(folder)])
                     speed = size * 1e3 / found["seconds"]
                     print(
                         f"{size:5} {form:6} {stage:7} {found['seconds']:7.1f} {speed:6.1f} {found['rss']:7.0f} "
@@ -222,14 +223,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--num-workers", type=int)
     parser.add_argument("--memory", type=float, nargs="+", metavar="GB")
+    parser.add_argument("--tokens", choices=["word", "line"], default="word", help="with --memory; lines are faster")
     parser.add_argument("--folder", type=Path, help="where to put what is made; default the system's")
-    parser.add_argument("--stage", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--stage", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.stage:
-        stage, source, folder = arguments.stage
-        run_stage(stage, Path(source), Path(folder))
+        stage, unit, source, folder = arguments.stage
+        run_stage(stage, unit, Path(source), Path(folder))
     elif arguments.memory:
-        measure_memory(arguments.memory, arguments.folder)
+        measure_memory(arguments.memory, arguments.tokens, arguments.folder)
     else:
         rows = [
             markdown_row(DOCS, arguments.runs, arguments.num_workers),

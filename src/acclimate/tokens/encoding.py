@@ -85,9 +85,9 @@ class Encoded:
 
 @dataclass(frozen=True)
 class _Settings:
-    """What a worker needs: the `plain_state` of a fast tokenizer, and what the tokenizer says around it."""
+    """What a worker needs: the `plain_backend` of a fast tokenizer, and what the tokenizer says around it."""
 
-    backend: str | None
+    backend: Any
     layers: frozenset[Layer]
     breaks: BreakRule | None
     joints: Joints
@@ -142,12 +142,13 @@ def encode_documents(
         DataError: a worker process died.
     """
     chunks = make_chunks(documents)
-    backend = plain_state(tokenizer) if tokenizer.is_fast else None
+    state = plain_state(tokenizer) if tokenizer.is_fast else None
+    backend = None if state is None else plain_tokenizer(state)
     settings = _Settings(
         backend,
         frozenset(layers),
-        None if backend is None else break_rule(json.loads(backend)),
-        text_joints(tokenizer),
+        None if state is None else break_rule(json.loads(state)),
+        text_joints(tokenizer, backend),
         tokenizer.unk_token_id,
         id_dtype(len(tokenizer)).str,
     )
@@ -232,8 +233,8 @@ def _encode_in_worker(chunk: Chunk) -> Encoded:
 
 def _fast_encoder(settings: _Settings) -> Callable[[Chunk], Encoded]:
     assert settings.backend is not None and settings.breaks is not None, "slow tokenizers have their own encoder"
-    backend = plain_tokenizer(settings.backend)
-    breaks = settings.breaks
+    backend, breaks = settings.backend, settings.breaks
+    backend.encode_special_tokens = True  # which does not travel to a process that is spawned
 
     def encode(chunk: Chunk) -> Encoded:
         # Pairs need offsets to tell which token begins the second text.
