@@ -9,9 +9,9 @@ which reads and renders the files, keeps nothing and writes nothing.
 
 The second one repeats the text of azure-docs, changed a little each time, up to so many GB, once as Markdown files in
 folders and once as one file of JSON Lines; builds the corpus (Markdown as it is, so that 4 GB take minutes), the token
-store (words or lines as tokens, for the same reason) and a plan, each in a process of its own; and samples the memory of
-that process and its children five times a second: the sum of their resident sets (RSS, which counts pages that they share
-several times) and of their proportional ones (PSS, which is what they take of the machine).
+store (words or lines as tokens, for the same reason) and a plan, each in a process of its own; and samples the memory
+of that process and its children five times a second: the sum of their resident sets (RSS, which counts pages that they
+share several times) and of their proportional ones (PSS, which is what they take of the machine).
 """
 
 from __future__ import annotations
