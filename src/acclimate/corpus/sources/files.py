@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path, PurePosixPath
 from typing import Any, overload
 
@@ -257,7 +257,7 @@ def select_files(files: Sequence[SourceFile], settings: SourceSettings) -> Seque
 
 def _read_all(files: Sequence[SourceFile], settings: SourceSettings, num_workers: int) -> Iterator[tuple[str, Piece]]:
     """Small files in batches, by processes; large ones that can be streamed, here, piece by piece."""
-    if sum(map(_size, files)) < _WORTH_WORKERS:
+    if not any(size >= _WORTH_WORKERS for size in accumulate(map(_size, files))):
         num_workers = 1
     for streamed, run in groupby(files, key=lambda file: _is_streamed(file, settings)):
         if streamed:
