@@ -70,17 +70,22 @@ def results(quick: bool) -> list[dict[str, Any]]:
     Args:
         quick: one run on a part of the documents.
     """
+    return measure_both(runs=1 if quick else 3, quick=quick)
+
+
+def measure_both(*, runs: int, quick: bool = False, num_workers: int | None = None) -> list[dict[str, Any]]:
+    """The rows of azure-docs and of Chinese by line."""
     rows = []
+    docs = {"path": str(DOCS / "azure-security-docs" if quick else DOCS)}
+    chinese = {"path": str(CHINESE), "unit": "line", **({"limit": 20_000} if quick else {})}
     with tempfile.TemporaryDirectory() as folder:
-        docs = {"path": str(DOCS / "azure-security-docs" if quick else DOCS)}
-        chinese = {"path": str(CHINESE), "unit": "line", **({"limit": 20_000} if quick else {})}
         for name, source, tokenizer in (
             ("azure-docs", docs, "bert-base-uncased"),
             ("Chinese by line", chinese, "bert-base-chinese"),
         ):
             corpus = build_corpus(CorpusSettings(sources=[source]), Path(folder) / name)
             loaded = load_tokenizer(DATA / "tokenizers" / tokenizer)
-            rows += measure(name, corpus, loaded, Path(folder), runs=1 if quick else 3)
+            rows += measure(name, corpus, loaded, Path(folder), runs=runs, num_workers=num_workers)
     return rows
 
 
@@ -154,7 +159,7 @@ def main() -> None:
     parser.add_argument("--num-workers", type=int)
     arguments = parser.parse_args()
     if arguments.path is None:
-        show(results(quick=False))
+        show(measure_both(runs=arguments.runs, num_workers=arguments.num_workers))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
