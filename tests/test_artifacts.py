@@ -76,6 +76,11 @@ def test_fingerprints_do_not_change_between_versions_of_this_package() -> None:
     assert fingerprint({"a": [1, "é", None]}) == "a5cc9b5392abc186dd929883842062f7"
 
 
+@pytest.mark.parametrize("items", [[], [1], [["a", None], ["é", "b"]]])
+def test_an_iterator_has_the_fingerprint_of_its_list(items: list[Any]) -> None:
+    assert fingerprint(iter(items)) == fingerprint(items)
+
+
 def test_paths_and_surrogates_have_fingerprints_and_objects_have_none() -> None:
     assert fingerprint(Path("a/b")) == fingerprint("a/b")
     assert fingerprint("caf\udce9") != fingerprint("caf\udcea")

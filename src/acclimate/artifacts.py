@@ -30,9 +30,26 @@ _REPLACED = "replaced"
 
 
 def fingerprint(value: Any) -> str:
-    """A short digest of plain data (numbers, strings, lists, mappings, None): equal data gives equal digests."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    """A short digest of plain data (numbers, strings, lists, mappings, None): equal data gives equal digests.
+
+    An iterator counts as the list of its items, of which it needs one at a time in memory.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for text in _list_parts(value) if isinstance(value, Iterator) else (_canonical(value),):
+        digest.update(text.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _list_parts(items: Iterator[Any]) -> Iterator[str]:
+    """What `_canonical` would write for the list of the items, piece by piece."""
+    yield "["
+    for number, item in enumerate(items):
+        yield ("," if number else "") + _canonical(item)
+    yield "]"
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_plain)
 
 
 def _plain(value: Any) -> Any:

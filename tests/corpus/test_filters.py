@@ -8,6 +8,8 @@ from acclimate.corpus import CorpusSettings
 from acclimate.corpus.filters import ExactDuplicates, too_short
 from acclimate.corpus.pieces import Piece
 
+ONE, TWO = b"1" * 16, b"2" * 16  # digests of files
+
 
 @pytest.mark.parametrize(
     ("piece", "min_chars", "reason"),
@@ -31,10 +33,10 @@ def test_duplicates() -> None:
     seen = [
         duplicates.reason(Piece("a", 1), "1"),
         duplicates.reason(Piece("a", 1), "2"),
-        duplicates.reason(Piece("yes", 3, running=b"one"), "3"),
-        duplicates.reason(Piece("yes", 3, running=b"one"), "3"),  # a line said twice
-        duplicates.reason(Piece("yes", 3, running=b"two"), "4"),  # the same line in another file
-        duplicates.reason(Piece("yes", 3, running=b"one"), "5"),  # the same file again
-        duplicates.reason(Piece("no", 2, running=b"one"), "5"),
+        duplicates.reason(Piece("yes", 3, running=ONE), "3"),
+        duplicates.reason(Piece("yes", 3, running=ONE), "3"),  # a line said twice
+        duplicates.reason(Piece("yes", 3, running=TWO), "4"),  # the same line in another file
+        duplicates.reason(Piece("yes", 3, running=ONE), "5"),  # the same file again
+        duplicates.reason(Piece("no", 2, running=ONE), "5"),
     ]
     assert seen == [None, "exact_duplicate", None, None, None, "exact_duplicate", "exact_duplicate"]

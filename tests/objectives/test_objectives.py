@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from acclimate.errors import ModelError, RecipeError
@@ -19,9 +21,12 @@ from acclimate.objectives import (
     fitting_objectives,
     make_objective,
     own_objective,
+    resolve_objective,
 )
+from acclimate.tokens.added import add_missing_tokens
+from acclimate.tokens.store import SENTENCE_START, WORD_START
 from tests.models.tiny import tiny_config
-from tests.objectives.tiny import MASK, PAD, tokenizer
+from tests.objectives.tiny import MASK, PAD, memory_store, tokenizer
 
 ENCODERS = "bert ernie roberta xlm-roberta distilbert convbert xlm flaubert funnel deberta-v2 modernbert megatron-bert"
 DECODERS = "bloom gpt2 gpt_neox llama phi phi3 qwen2 qwen3 glm"
@@ -188,6 +193,44 @@ def test_the_start_of_a_decoder_comes_from_the_model() -> None:
     assert make_objective("mlm", {}, tokenizer(), max_length=32, seed=1).vocabulary.decoder_start_id is None
     made = make_objective("mlm", {}, tokenizer(), max_length=32, seed=1, decoder_start_id=5)
     assert made.vocabulary.decoder_start_id == 5
+
+
+_LAYERS = {
+    "mlm": set(),
+    "mlm unit=word": {"words"},
+    "mlm unit=span": {"words"},
+    "mlm_nsp": {"sentences"},
+    "mlm_nsp unit=word": {"sentences", "words"},
+    "text_infilling": {"sentences"},
+    "text_infilling permute_sentences=": set(),
+}
+
+
+@pytest.mark.parametrize("case", [*_LAYERS, *(name for name in OBJECTIVES if name not in _LAYERS)])
+def test_an_objective_reads_only_the_layers_that_it_names(case: str) -> None:
+    name, *options = case.split()
+    kind = OBJECTIVES[name].families[0]
+    given = {key: value if value else False for key, _, value in (option.partition("=") for option in options)}
+    made, _ = add_missing_tokens(tokenizer(), resolve_objective(name, given, kind)[0].needs)
+    objective = make_objective(name, given, made, max_length=24, seed=1, family=kind, decoder_start_id=PAD)
+    if case in _LAYERS:
+        assert objective.layers == _LAYERS[case]
+
+    rng = np.random.default_rng(0)
+    documents = [rng.integers(5, 90, size=size).tolist() for size in rng.integers(20, 60, size=12)]
+    words = [rng.integers(0, 2, size=len(document)) * WORD_START for document in documents]
+    flags = [[int(flag) | SENTENCE_START * (flag and rng.random() < 0.3) for flag in marks] for marks in words]
+    full = memory_store(documents, flags=flags)
+    # A sentence begins with a word, so that a store which tells sentences tells words.
+    told = objective.layers | ({"words"} if "sentences" in objective.layers else set())
+    absent = (0 if "words" in told else WORD_START) | (0 if "sentences" in told else SENTENCE_START)
+    bare = dataclasses.replace(full, flags=full.flags & np.uint8(255 - absent))
+    plans = [objective.plan(store, isolate="document", packed=objective.packs) for store in (full, bare)]  # type: ignore[arg-type]
+    assert plans[0].pieces.tolist() == plans[1].pieces.tolist()
+    for key in range(2 * len(plans[0])):
+        one, other = (objective.example(store, plan, key) for store, plan in zip((full, bare), plans, strict=True))  # type: ignore[arg-type]
+        assert one.keys() == other.keys()
+        assert all(np.array_equal(one[field], other[field]) for field in one)
 
 
 def test_wrong_options_make_no_objective() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from acclimate.objectives.rows import NO_PLACE, Row
 from acclimate.objectives.vocabulary import Vocabulary
-from acclimate.tokens.store import JOINT, WORD_START, Isolate
+from acclimate.tokens.store import BREAK, JOINT, WORD_START, Isolate, Layer
 from acclimate.tokens.tokenizers import Frame
 
 PAD, UNK, CLS, SEP, MASK = range(5)
@@ -96,6 +96,9 @@ class MemoryStore:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def require(self, layers: Collection[Layer]) -> None:
+        """It has them all."""
+
     def spans(self, isolate: Isolate) -> np.ndarray:
         return {"document": self.documents, "group": self.groups, "none": np.array([[0, len(self)]])}[isolate]
 
@@ -112,7 +115,7 @@ def memory_store(
     """A store of the given documents.
 
     Args:
-        flags: of each token, document by document; default each begins a word.
+        flags: of each token, document by document; default each begins a word. A row may break where a word begins.
         groups: the group of each document by a letter, default one each; those of a group stand together.
         joint: what stands after a group's last document; `newline` after the others, default the same.
     """
@@ -129,7 +132,10 @@ def memory_store(
         ends_group = number + 1 == len(documents) or groups[number + 1] != groups[number]
         between = joint if ends_group or newline is None else newline
         ids += [*document, *([] if between is None else [between])]
-        marks += [*flags[number], *([] if between is None else [WORD_START | JOINT])]
+        marks += [
+            *(flag | (BREAK if flag & (WORD_START | JOINT) == WORD_START else 0) for flag in flags[number]),
+            *([] if between is None else [WORD_START | JOINT]),
+        ]
     return MemoryStore(
         np.array(ids, dtype=np.uint16),
         np.array(marks, dtype=np.uint8),

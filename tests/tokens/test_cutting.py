@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from acclimate.tokens.cutting import Budget, Cutter
-from acclimate.tokens.encoding import JOINT, WORD_START
+from acclimate.tokens.encoding import BREAK, JOINT, WORD_START
 
 
 def flags(pattern: str) -> np.ndarray:
-    """`w` starts a word, `.` goes on with it, `j` is a joint."""
-    return np.array([{"w": WORD_START, ".": 0, "j": WORD_START | JOINT}[letter] for letter in pattern], np.uint8)
+    """A row may break before `w`, not before `.`, nor before `j`, a joint."""
+    return np.array([{"w": BREAK, ".": 0, "j": JOINT}[letter] for letter in pattern], np.uint8)
 
 
 def free() -> Budget:
@@ -31,18 +31,18 @@ def test_a_budget_grows_with_the_rows() -> None:
     assert (budget.rows, budget.spent) == (2, 3)
 
 
-def test_a_cut_goes_back_to_where_a_word_starts() -> None:
+def test_a_cut_goes_back_to_where_a_row_may_break() -> None:
     cutter = Cutter(flags("w..w.jw..."), row_length=130, frame_length=2)
-    assert cutter.word_cut(9, 0) == 6
-    assert cutter.word_cut(6, 0) == 6
-    assert cutter.word_cut(5, 0) == 3, "no part starts with a joint"
-    assert cutter.word_cut(5, 4) == 5, "none from 4 on: cut where it was"
+    assert cutter.cut_before(9, 0) == 6
+    assert cutter.cut_before(6, 0) == 6
+    assert cutter.cut_before(5, 0) == 3, "no part starts with a joint"
+    assert cutter.cut_before(5, 4) == 5, "none from 4 on: cut where it was"
 
 
 def test_it_looks_back_no_further_than_the_window() -> None:
     cutter = Cutter(flags("w" + "." * 99), row_length=130, frame_length=2)
     assert cutter.window == 32
-    assert (cutter.word_cut(32, 0), cutter.word_cut(33, 0)) == (0, 33)
+    assert (cutter.cut_before(32, 0), cutter.cut_before(33, 0)) == (0, 33)
 
 
 def test_a_long_stretch_fills_rows_and_leaves_a_rest() -> None:
@@ -50,15 +50,15 @@ def test_a_long_stretch_fills_rows_and_leaves_a_rest() -> None:
     cutter = Cutter(flags("w.." * 7), row_length=10, frame_length=2)
     full, left = cutter.cut_long([(0, 21)], free())
     # 8 → back to 6; 14 → 12; then 9 are left: with a row of 8 one token would remain, so that 2 are left: 19 → 18.
-    assert full == [(0, 6), (6, 12)]
-    assert left == [(12, 18), (18, 21)]
+    assert full.tolist() == [[0, 6], [6, 12]]
+    assert left.tolist() == [[12, 18], [18, 21]]
 
 
 def test_without_a_budget_rows_are_full() -> None:
     cutter = Cutter(flags("w.." * 7), row_length=10, frame_length=2)
     full, left = cutter.cut_long([(0, 21)], none())
-    assert full == [(0, 8), (8, 16)]
-    assert left == [(16, 21)]
+    assert full.tolist() == [[0, 8], [8, 16]]
+    assert left.tolist() == [[16, 21]]
 
 
 def test_items_are_laid_down_one_after_the_other() -> None:
@@ -84,3 +84,9 @@ def test_a_room_too_small_for_a_part_is_made_larger() -> None:
 def test_a_room_within_the_budget_is_left() -> None:
     cutter = Cutter(flags("w" * 180), row_length=128, frame_length=2)
     assert cutter.lay_down([(0, 60), (60, 120), (120, 180)], free())[0] == [(0, 60), (60, 120)]
+
+
+def test_words_may_be_asked_for_instead() -> None:
+    told = np.array([WORD_START, BREAK, BREAK, WORD_START, WORD_START | JOINT, BREAK], np.uint8)
+    assert Cutter(told, row_length=130, frame_length=2).cut_before(5, 0) == 5
+    assert Cutter(told, row_length=130, frame_length=2, breaks=WORD_START).cut_before(5, 0) == 3

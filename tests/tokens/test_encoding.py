@@ -15,16 +15,19 @@ from acclimate.corpus import Document
 from acclimate.errors import DataError
 from acclimate.tokens import encoding
 from acclimate.tokens.encoding import (
+    BREAK,
     IS_RANDOM,
     JOINT,
+    LAYERS,
     SECOND_START,
     SENTENCE_START,
     WORD_START,
+    Layer,
     encode_documents,
     id_dtype,
     make_chunks,
 )
-from acclimate.tokens.tokenizers import encode_text
+from acclimate.tokens.tokenizers import SAMPLE, encode_text
 
 from .helpers import byte_bpe, documents, word_piece
 
@@ -56,7 +59,7 @@ def test_a_chunk_by_hand() -> None:
     (encoded,) = encode_documents(documents("ab c", "zz", "", "c", groups="xxyy"), tokenizer)
     assert encoded.ids.tolist() == [5, 6, 7, 3, 1, 3, 3, 7, 3]
     assert encoded.ids.dtype == np.uint16
-    word, joint, sentence = WORD_START, WORD_START | JOINT, WORD_START | SENTENCE_START
+    word, joint, sentence = BREAK | WORD_START, WORD_START | JOINT, BREAK | WORD_START | SENTENCE_START
     assert encoded.flags.tolist() == [sentence, 0, word, joint, sentence, joint, joint, sentence, joint]
     assert encoded.bounds.tolist() == [[0, 3], [4, 5], [6, 6], [7, 8]]
     assert encoded.ends_group == [False, True, False, True]
@@ -83,7 +86,7 @@ def test_a_pair_whose_line_break_is_a_token() -> None:
     (encoded,) = encode_documents([pair("Ab", "c", is_random=True), *documents("a"), pair("b", "c")], tokenizer)
     tokens = tokenizer.convert_ids_to_tokens(encoded.ids.tolist())
     assert tokens == ["A", "b", "Ċ", "c", "<eos>", "a", "<eos>", "b", "Ċ", "c", "<eos>"]
-    sentence, joint = WORD_START | SENTENCE_START, WORD_START | JOINT
+    sentence, joint = BREAK | WORD_START | SENTENCE_START, WORD_START | JOINT
     second = sentence | SECOND_START
     assert encoded.flags.tolist() == [
         *(sentence, 0, joint, second | IS_RANDOM, joint),
@@ -153,7 +156,54 @@ def test_without_a_separator_documents_touch() -> None:
     (encoded,) = encode_documents(documents("a", "a"), word_piece("a", special=False))
     assert encoded.ids.tolist() == [5, 5]
     assert encoded.bounds.tolist() == [[0, 1], [1, 2]]
-    assert encoded.flags.tolist() == [WORD_START | SENTENCE_START] * 2
+    assert encoded.flags.tolist() == [BREAK | WORD_START | SENTENCE_START] * 2
+
+
+_TOLD = {"words": WORD_START, "sentences": SENTENCE_START}
+
+
+@given(
+    st.lists(
+        st.text(st.sampled_from("ab c.\n\u00e9\u4f7f\u7528\U0001f600\u0301[]MASK"), max_size=30), min_size=1, max_size=6
+    ),
+    st.sets(st.sampled_from(LAYERS)),
+)
+def test_layers_only_add(texts: list[str], layers: set[Layer]) -> None:
+    for tokenizer in (byte_bpe(trim_offsets=True), word_piece("a", "##b", "c", ".", "使", "用", lowercase=True)):
+        (full,) = encode_documents(documents(*texts), tokenizer)
+        (part,) = encode_documents(documents(*texts), tokenizer, layers=layers)
+        assert part.ids.tolist() == full.ids.tolist()
+        assert part.bounds.tolist() == full.bounds.tolist()
+        told = {"words", *layers} if "sentences" in layers else layers
+        absent = sum(_TOLD[layer] for layer in _TOLD if layer not in told)
+        # Joints are words by themselves in any case.
+        inside = part.flags & JOINT == 0
+        assert part.flags[inside].tolist() == (full.flags & ~np.uint8(absent))[inside].tolist()
+        assert (part.num_bytes is None) == ("bytes" not in layers)
+        if part.num_bytes is not None:
+            assert full.num_bytes is not None and part.num_bytes.tolist() == full.num_bytes.tolist()
+
+
+def test_pairs_need_no_layer() -> None:
+    given = [pair("ab c", "ab", is_random=True), *documents("a")]
+    (encoded,) = encode_documents(given, byte_bpe(), layers=())
+    assert np.flatnonzero(encoded.flags & SECOND_START).tolist() == [5]
+    assert np.flatnonzero(encoded.flags & IS_RANDOM).tolist() == [5]
+    assert np.flatnonzero(encoded.flags & JOINT).tolist() == [4, 7, 9]
+    assert np.flatnonzero(encoded.flags & BREAK).tolist() == [0, 2, 5, 8]
+
+
+def test_real_tokenizers_give_the_same_ids_without_offsets(real_tokenizer: tuple[str, Any]) -> None:
+    _, tokenizer = real_tokenizer
+    texts = [
+        SAMPLE,
+        "naïve [MASK] </s> <0x0A> ▁ a\u0300\u0301\r\n\t x",
+        "使用语言模型，來預測下一個詞。",
+        "ﬁ Ⅷ ｶﾞ 한국어",
+    ]
+    (fast,) = encode_documents(documents(*texts), tokenizer, layers=())
+    (full,) = encode_documents(documents(*texts), tokenizer)
+    assert fast.ids.tolist() == full.ids.tolist()
 
 
 def test_ids_have_sixteen_bits_where_they_fit() -> None:
@@ -166,7 +216,7 @@ def test_a_slow_tokenizer_has_no_words() -> None:
 
     (encoded,) = encode_documents(documents("ab"), ByT5Tokenizer(), num_workers=2)
     assert encoded.ids.tolist() == [100, 101, 1]
-    assert encoded.flags.tolist() == [WORD_START | SENTENCE_START, WORD_START, WORD_START | JOINT]
+    assert encoded.flags.tolist() == [BREAK | WORD_START | SENTENCE_START, BREAK | WORD_START, WORD_START | JOINT]
 
 
 def _encode_all(num_workers: int | None) -> list[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acclimate.tokens import Plan, pack
-from acclimate.tokens.encoding import WORD_START
+from acclimate.tokens.encoding import BREAK
 
 
 def spans_of(lengths: Any, gap: int = 1) -> np.ndarray:
@@ -20,10 +20,10 @@ def spans_of(lengths: Any, gap: int = 1) -> np.ndarray:
 
 
 def flags_for(spans: np.ndarray, word_length: int = 2) -> np.ndarray:
-    """A word starts at each span's start and every `word_length` tokens."""
+    """A row may break at each span's start and every `word_length` tokens."""
     flags = np.zeros(int(spans[-1, 1]) + 1 if len(spans) else 0, np.uint8)
     for start, end in spans:
-        flags[start:end:word_length] = WORD_START
+        flags[start:end:word_length] = BREAK
     return flags
 
 

@@ -15,6 +15,7 @@ from acclimate.corpus import Document, build_corpus
 from acclimate.corpus.settings import CorpusSettings, PairSettings, SourceSettings
 from acclimate.errors import ArtifactError
 from acclimate.tokens import (
+    BREAK,
     IS_RANDOM,
     JOINT,
     SECOND_START,
@@ -126,6 +127,36 @@ def test_an_unchanged_store_is_opened_without_reading_the_corpus(tmp_path: Path)
     assert again.ids.tolist() == first.ids.tolist()
 
 
+def test_a_store_without_a_layer_says_so_and_gets_it_with_another_pass(tmp_path: Path) -> None:
+    corpus = TextCorpus(LINES)
+    full = build_token_store(corpus, "train", tokenizer(), tmp_path / "full")
+    bare = build_token_store(corpus, "train", tokenizer(), tmp_path / "store", layers=())
+    assert bare.layers == frozenset()
+    assert not (bare.folder / "bytes.bin").exists()
+    with pytest.raises(ArtifactError, match=r"without words; build it again with layers=\['words'\]"):
+        _ = bare.has_words
+    with pytest.raises(ArtifactError, match="without bytes"):
+        _ = bare.num_bytes
+    with pytest.raises(ArtifactError, match="without bytes and sentences"):
+        bare.require(["sentences", "bytes"])
+    # Rows break at the same places whatever layers there are.
+    assert (bare.flags & BREAK).tolist() == (full.flags & BREAK).tolist()
+
+    measured = build_token_store(corpus, "train", tokenizer(), tmp_path / "store", layers=["bytes"])
+    assert measured.layers == {"bytes"}
+    read = build_token_store(corpus, "train", tokenizer(), tmp_path / "store", layers=["sentences"])
+    assert read.layers == {"bytes", "sentences", "words"}, "a sentence begins with a word; what was there stays"
+    assert read.has_words and read.has_sentences
+    assert (bare.fingerprint, measured.fingerprint) == (full.fingerprint, full.fingerprint)
+    for name in _FILES:
+        assert (read.folder / name).read_bytes() == (full.folder / name).read_bytes()
+    assert corpus.reads == 4
+    build_token_store(corpus, "train", tokenizer(), tmp_path / "store", layers=["words"])
+    assert corpus.reads == 4, "it has more than that"
+    with pytest.raises(ValueError, match="no layer 'lemmas'"):
+        build_token_store(corpus, "train", tokenizer(), tmp_path / "store", layers=["lemmas"])  # type: ignore[list-item]
+
+
 @pytest.mark.parametrize("change", ["corpus", "split", "tokenizer"])
 def test_a_store_of_something_else_is_replaced(tmp_path: Path, change: str) -> None:
     old = build_token_store(TextCorpus(LINES, LINES[:2]), "train", tokenizer(), tmp_path / "store")
@@ -208,7 +239,7 @@ def test_a_slow_tokenizer_says_that_it_has_no_words(tmp_path: Path) -> None:
     store = build_token_store(TextCorpus(LINES), "train", ByT5Tokenizer(), tmp_path / "store")
     assert not store.has_words and not store.has_sentences
     assert np.flatnonzero(store.flags & SENTENCE_START).tolist() == store.documents[[0, 1, 3, 4], 0].tolist()
-    assert store.manifest["words"] is False
+    assert store.manifest["offsets"] is False
     assert (store.flags & WORD_START).all()
     # ByT5 has a token a byte; `LINES` are 4, 1, 0, 2 and 5 bytes, the newlines and `</s>` between them joints.
     assert store.num_bytes.tolist() == [1] * 4 + [0, 1, 0] + [0] + [1] * 2 + [0] + [1] * 5 + [0]

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from acclimate.artifacts import MANIFEST, find_manifest, fingerprint, staged_folder, write_manifest
+from acclimate.corpus.digests import DigestSet
 from acclimate.corpus.filters import ExactDuplicates, too_short
 from acclimate.corpus.folder import DROPPED_FILE, FORMAT_VERSION, HELD_OUT, KIND, TRAIN, Corpus, open_corpus
 from acclimate.corpus.ledger import BROKEN, REASONS, Ledger
@@ -21,7 +22,7 @@ from acclimate.corpus.pieces import Piece
 from acclimate.corpus.settings import CorpusSettings, without_secrets
 from acclimate.corpus.sources import name_sources, open_source, source_name
 from acclimate.corpus.sources.base import Source
-from acclimate.corpus.split import Blocks, Split, name_hash
+from acclimate.corpus.split import NAME_BYTES, Blocks, Split, name_hash
 from acclimate.corpus.storage import DOCUMENTS, DROPPED, TableWriter, dump_metadata, read_rows
 from acclimate.errors import ArtifactError, DataError, RecipeError
 
@@ -149,7 +150,7 @@ class _Build:
         self.duplicates = ExactDuplicates()
         self.broken: list[str] = []
         self.num_broken = 0
-        self.ids: set[int] = set()
+        self.ids = DigestSet(NAME_BYTES)
 
     def run(self, sources: Sequence[Source], tell: Callable[[str], None]) -> dict[str, Any]:
         """Write the files of the corpus and return what the manifest says of them."""
@@ -214,10 +215,9 @@ class _Build:
             return document
         # Records name themselves, and not always uniquely.
         candidate, number = document, 1
-        while (digest := name_hash(candidate)) in self.ids:
+        while not self.ids.add(name_hash(candidate).to_bytes(NAME_BYTES, "big")):
             number += 1
             candidate = f"{document}~{number}"
-        self.ids.add(digest)
         return candidate
 
     def _note_broken(self, place: _Place, piece: Piece) -> None:

@@ -29,7 +29,9 @@ class Pair:
 
 def pair_of(metadata: Mapping[str, Any]) -> Pair | None:
     """The pair that metadata tell of; None for a document that is none."""
-    data = metadata.get(PAIR)
+    if PAIR not in metadata:
+        return None
+    data = metadata[PAIR]
     # A field of a record may have the same name.
     match data:
         case {"second": int(second), "is_random": bool(is_random), **others} if second > 0 and not others:

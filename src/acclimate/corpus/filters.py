@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
+from acclimate.corpus.digests import DigestSet
 from acclimate.corpus.document import pair_of
 from acclimate.corpus.pieces import Piece
 from acclimate.corpus.settings import CorpusSettings
 
+_DIGEST_SIZE = 16  # as that of `Piece.running`
 MIN_CHARS_OF_FILES = 201  # "more than 200 characters"
 
 
@@ -29,19 +31,16 @@ class ExactDuplicates:
     """
 
     def __init__(self) -> None:
-        self._seen: set[bytes] = set()
+        self._seen = DigestSet(_DIGEST_SIZE)
         self._file: tuple[str, str | None] | None = None
 
     def reason(self, piece: Piece, file: str) -> str | None:
         """The reason to drop the piece of `file`, or None."""
         if piece.running is None:
-            return self._repeated(hashlib.blake2b(piece.text.encode("utf-8"), digest_size=16).digest())
+            return self._repeated(hashlib.blake2b(piece.text.encode("utf-8"), digest_size=_DIGEST_SIZE).digest())
         if self._file is None or self._file[0] != file:
             self._file = (file, self._repeated(piece.running))
         return self._file[1]
 
     def _repeated(self, digest: bytes) -> str | None:
-        if digest in self._seen:
-            return "exact_duplicate"
-        self._seen.add(digest)
-        return None
+        return None if self._seen.add(digest) else "exact_duplicate"

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 # characters; a file of a few long lines, each an article, can then be divided, too.
 BLOCK_UNITS = 50
 BLOCK_CHARACTERS = 10_000
-_RANGE = 1 << 64
+NAME_BYTES = 8  # of a name's hash
+_RANGE = 1 << 8 * NAME_BYTES
 
 
 def name_hash(name: str) -> int:
     """A number from 0 to 2**64 − 1 that depends on nothing but the name, so that an edited document keeps its side."""
-    return int.from_bytes(hashlib.blake2b(name.encode("utf-8"), digest_size=8).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(name.encode("utf-8"), digest_size=NAME_BYTES).digest(), "big")
 
 
 @dataclass(slots=True)

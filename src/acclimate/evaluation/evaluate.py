@@ -214,7 +214,14 @@ def _texts(run: RunFolder, settings: EvaluationSettings, listener: Listener) -> 
         corpora["general"] = general_corpus(settings.general, run.path / "evaluation" / "general-corpus", listener)
     sets, notes = {}, []
     for name, corpus in corpora.items():
-        store = corpus_tokens(corpus, "held_out", tokenizer, fallback=run.path, listener=listener)
+        store = corpus_tokens(
+            corpus,
+            "held_out",
+            tokenizer,
+            fallback=run.path,
+            listener=listener,
+            layers=objective.layers | {"bytes"},
+        )
         if len(store) == 0:
             notes.append(
                 f"{name}: nothing is held out of {corpus.folder}, since it has too few documents; there is no honest "

@@ -41,7 +41,7 @@ from acclimate.recipe import validate
 from acclimate.scoring.held_out import MASK_SEED, HeldOut, make_held_out
 from acclimate.scoring.score import UnitScores
 from acclimate.scoring.score import score as score_examples
-from acclimate.tokens.store import Isolate, TokenStore, build_token_store
+from acclimate.tokens.store import Isolate, Layer, TokenStore, build_token_store
 from acclimate.tokens.tokenizers import load_tokenizer
 from acclimate.training.run_folder import KIND, open_run
 
@@ -166,7 +166,8 @@ class Scorer:
         def tell(stage: str, done: int, total: int | None) -> None:
             listener.progress(Progress(stage, done, total, "document"))
 
-        return build_token_store(corpus, "train", self.tokenizer, folder / "tokens", progress=tell)
+        layers: frozenset[Layer] = self.objective.layers | {"bytes"}
+        return build_token_store(corpus, "train", self.tokenizer, folder / "tokens", layers=layers, progress=tell)
 
 
 def _unit_names(store: TokenStore, own: Sequence[str]) -> list[str]:

@@ -361,7 +361,14 @@ def examples_for(
     packed = packing and made.packs and (model is None or prepared)
     if prepared:
         prepare(model)
-    stored = store_texts(texts, tokenizer, split=split, text_column=text_column, num_workers=num_workers)
+    stored = store_texts(
+        texts,
+        tokenizer,
+        split=split,
+        text_column=text_column,
+        num_workers=num_workers,
+        layers=made.layers | {"bytes"},  # for `score`
+    )
     plan = made.plan(stored.store, isolate=isolate, packed=packed)
     if len(plan) == 0:
         raise DataError("there is no text that is long enough to train on")

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Collection, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from acclimate.corpus.folder import SplitName
 from acclimate.errors import DataError
 from acclimate.progress import Silent
 from acclimate.tokens.cache import corpus_tokens
-from acclimate.tokens.store import TokenStore, build_token_store
+from acclimate.tokens.store import LAYERS, Layer, TokenStore, build_token_store
 
 Texts = str | Path | Corpus | Iterable[Any]
 
@@ -47,6 +47,7 @@ def store_texts(
     split: SplitName = "train",
     text_column: str = "text",
     num_workers: int | None = None,
+    layers: Collection[Layer] = LAYERS,
 ) -> StoredTexts:
     """Encode texts, or open the tokens of a corpus that are there already.
 
@@ -56,6 +57,7 @@ def store_texts(
         split: of a corpus.
         text_column: of rows.
         num_workers: processes that encode; default one per CPU, at most 8.
+        layers: what an objective reads of the store beside ids, joints and breaks.
 
     Raises:
         DataError: what is given holds no texts.
@@ -65,11 +67,15 @@ def store_texts(
     folder = Path(tempfile.mkdtemp(prefix="acclimate-"))
     try:
         if isinstance(texts, Corpus):
-            store = corpus_tokens(texts, split, tokenizer, fallback=folder, listener=Silent(), num_workers=num_workers)
+            store = corpus_tokens(
+                texts, split, tokenizer, fallback=folder, listener=Silent(), layers=layers, num_workers=num_workers
+            )
             stored = StoredTexts(store, texts.num_documents(split), 0)
         else:
             source = _GivenTexts(texts, text_column)
-            store = build_token_store(source, "train", tokenizer, folder / "tokens", num_workers=num_workers)
+            store = build_token_store(
+                source, "train", tokenizer, folder / "tokens", layers=layers, num_workers=num_workers
+            )
             stored = StoredTexts(store, source.num_texts, source.num_empty)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

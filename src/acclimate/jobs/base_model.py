@@ -136,7 +136,9 @@ class BaseModel:
         folder = self.run.path / "evaluation" / "general-corpus"
         general = general_corpus(recipe.evaluation.general, folder, self.listener)
         fallback = self.run.path / "evaluation"
-        store = corpus_tokens(general, "train", tokenizer, fallback=fallback, listener=self.listener)
+        store = corpus_tokens(
+            general, "train", tokenizer, fallback=fallback, listener=self.listener, layers=self.objective.layers
+        )
         try:
             plan = self.objective.plan(store, isolate=recipe.isolate, packed=packed)
         except DataError as error:

@@ -236,7 +236,9 @@ def _prepared(recipe: Recipe, held_out: bool, listener: Listener) -> Iterator[_P
         objective = steps.objective(name, tokens.tokenizer, config, MASK_SEED if held_out else recipe.seed)
         packed = recipe.packing and objective.packs and _packs(recipe, objective, tokens.tokenizer)
         split: SplitName = "held_out" if held_out else "train"
-        store = corpus_tokens(corpus, split, tokens.tokenizer, fallback=steps.folder, listener=listener)
+        store = corpus_tokens(
+            corpus, split, tokens.tokenizer, fallback=steps.folder, listener=listener, layers=objective.layers
+        )
         if held_out and len(store) == 0:
             raise DataError(f"the corpus in {corpus.folder} has too few documents to hold any out")
         dataset = steps.dataset(objective, store, packed, str(corpus.folder))

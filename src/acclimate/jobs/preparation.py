@@ -152,7 +152,8 @@ class Preparation:
         settings = self.recipe.replay
         assert settings is not None
         corpus = replayed_corpus(settings, self.recipe.evaluation.general, self.folder, self.listener)
-        store = corpus_tokens(corpus, "train", tokenizer, fallback=self.folder, listener=self.listener)
+        layers = documents.objective.layers
+        store = corpus_tokens(corpus, "train", tokenizer, fallback=self.folder, listener=self.listener, layers=layers)
         replayed = self.dataset(documents.objective, store, packed, str(corpus.folder))
         return ReplayDataset(documents, replayed, settings.share), corpus
 

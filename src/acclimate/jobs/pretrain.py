@@ -165,10 +165,9 @@ class _Pretraining:
                 f"{config.model_type} models see the padding behind a text, whatever the mask says; so it is in "
                 "transformers itself"
             )
-        train = corpus_tokens(corpus, "train", tokens.tokenizer, fallback=self.folder.path, listener=self.listener)
-        held_out = corpus_tokens(
-            corpus, "held_out", tokens.tokenizer, fallback=self.folder.path, listener=self.listener
-        )
+        where: dict[str, Any] = {"fallback": self.folder.path, "listener": self.listener}
+        train = corpus_tokens(corpus, "train", tokens.tokenizer, layers=objective.layers, **where)
+        held_out = corpus_tokens(corpus, "held_out", tokens.tokenizer, layers=objective.layers | {"bytes"}, **where)
         dataset = self.steps.dataset(objective, train, start.packed, str(corpus.folder))
         plan = dataset.plan
         num_tokens = int(objective.row_lengths(plan, 0).sum())

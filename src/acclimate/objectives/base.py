@@ -28,7 +28,7 @@ from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.randomness import Purpose, generator
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan, pack
-from acclimate.tokens.store import Isolate, TokenStore
+from acclimate.tokens.store import BREAK, WORD_START, Isolate, Layer, TokenStore
 from acclimate.tokens.tokenizers import Frame
 
 IGNORE = -100  # a label that is no target, as everywhere in transformers
@@ -152,6 +152,17 @@ class Objective(ABC):
         return cls.needs
 
     @property
+    def layers(self) -> frozenset[Layer]:
+        """What it reads of a token store beside ids, joints and breaks: "words" or "sentences", if its options need
+        them. A store without them is built faster."""
+        return frozenset()
+
+    @property
+    def breaks(self) -> int:
+        """The flag of tokens before which a row may break: where words start, if the objective reads them."""
+        return WORD_START if "words" in self.layers else BREAK
+
+    @property
     def weights(self) -> tuple[float, ...]:
         """[P] the weight of each part in the loss."""
         return tuple(part.weight for part in self.parts)
@@ -172,13 +183,16 @@ class Objective(ABC):
 
         Raises:
             DataError: the corpus has not what the objective needs, such as a second document.
+            ArtifactError: the store was built without one of the objective's `layers`.
         """
+        store.require(self.layers)
         return pack(
             store.spans(isolate),
             store.flags,
             row_length=self.max_length,
             frame_length=len(self.frame),
             packed=packed,
+            breaks=self.breaks,
         )
 
     def plan_notes(self, plan: Plan) -> list[str]:

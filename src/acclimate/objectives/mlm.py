@@ -38,7 +38,7 @@ from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.randomness import uniform
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan
-from acclimate.tokens.store import Isolate, TokenStore
+from acclimate.tokens.store import Isolate, Layer, TokenStore
 
 
 class MaskedLanguageModelingSettings(Section):
@@ -93,6 +93,10 @@ class MaskedLanguageModeling(InPlaceObjective):
         """How tokens are chosen and replaced; an objective that is built on this one has options of its own."""
         assert isinstance(settings, MaskedLanguageModelingSettings)
         return settings
+
+    @property
+    def layers(self) -> frozenset[Layer]:
+        return frozenset() if self.masking.unit == "token" else frozenset({"words"})
 
     def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
         self.check_words(store)

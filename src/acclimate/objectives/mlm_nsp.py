@@ -31,7 +31,7 @@ from acclimate.objectives.rows import Rows, ranges, read_pieces
 from acclimate.objectives.sentence_pairs import PairPlan, check_contexts, exchange, plan_pairs
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan
-from acclimate.tokens.store import Isolate, TokenStore
+from acclimate.tokens.store import Isolate, Layer, TokenStore
 
 
 class SentencePairSettings(Section):
@@ -73,7 +73,12 @@ class MaskedLanguageModelingWithNextSentence(MaskedLanguageModeling):
         """Tokens around two segments: `[CLS]`, `[SEP]` and `[SEP]`."""
         return len(self.vocabulary.frame.prefix) + 2 * len(self.vocabulary.frame.suffix)
 
+    @property
+    def layers(self) -> frozenset[Layer]:
+        return super().layers | {"sentences"}
+
     def plan(self, store: TokenStore, *, isolate: Isolate, packed: bool) -> Plan:
+        store.require(self.layers)
         self.check_words(store)
         plan = plan_pairs(store, isolate, row_length=self.max_length, frame_length=self._frame_length, seed=self.seed)
         self._check(plan)

@@ -27,6 +27,7 @@ from acclimate.objectives.encoder_decoder import EncoderDecoderObjective, framed
 from acclimate.objectives.rows import NO_PLACE, Row, ranges
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section
+from acclimate.tokens.store import Layer
 
 
 class TextInfillingSettings(Section):
@@ -60,6 +61,10 @@ class TextInfilling(EncoderDecoderObjective):
         super().__init__(settings, vocabulary, max_length=max_length, seed=seed)
         if vocabulary.mask_id is None:
             raise ModelError("`text_infilling` needs a mask token, and this tokenizer has none; give it a `mask_token`")
+
+    @property
+    def layers(self) -> frozenset[Layer]:
+        return frozenset({"sentences"}) if self.settings.permute_sentences else frozenset()
 
     def corrupt(self, row: Row, rng: np.random.Generator) -> Fields:
         pieces = [row.piece(segment) for segment in range(row.num_pieces)]

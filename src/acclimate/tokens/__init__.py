@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from acclimate.tokens.sentences import sentence_starts
     from acclimate.tokens.settings import TokenizerSettings
     from acclimate.tokens.store import (
+        BREAK,
         IS_RANDOM,
         JOINT,
+        LAYERS,
         SECOND_START,
         SENTENCE_START,
         WORD_START,
@@ -28,9 +30,11 @@ if TYPE_CHECKING:
     from acclimate.tokens.words import word_starts
 
 _HOMES = {
+    "BREAK": "store",
     "Frame": "tokenizers",
     "IS_RANDOM": "store",
     "JOINT": "store",
+    "LAYERS": "store",
     "Plan": "packing",
     "SECOND_START": "store",
     "SENTENCE_START": "store",
@@ -51,9 +55,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "BREAK",
     "Frame",
     "IS_RANDOM",
     "JOINT",
+    "LAYERS",
     "Plan",
     "SECOND_START",
     "SENTENCE_START",

@@ -1,11 +1,14 @@
 """Cuts: where a stretch of tokens is divided when it does not fit into a row.
 
-A cut falls on a word start within `WINDOW` tokens, as long as the room that it leaves is within the budget; parts have
-`MIN_PART` tokens or more where they can, since a shorter one has no context to be learnt from.
+A cut falls where a row may break (`BREAK`, or where words start), within `WINDOW` tokens, as long as the room that it
+leaves is within the budget; parts have `MIN_PART` tokens or more where they can, since a shorter one has no context to
+be learnt from.
 """
 
 from __future__ import annotations
 
+import mmap
+from array import array
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,10 +16,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from acclimate.tokens.encoding import JOINT, WORD_START
+from acclimate.tokens.encoding import BREAK, JOINT
 
 MIN_PART = 8
 WINDOW = 32
+
+# Tokens after which the pages of a memory-mapped store are given back that were read.
+_READ_AHEAD = 1 << 26
 
 Piece = tuple[int, int]
 
@@ -43,49 +49,59 @@ class Budget:
 class Cutter:
     """Cuts stretches for rows that hold `row_length` tokens, of which each piece's frame takes `frame_length`."""
 
-    def __init__(self, flags: npt.NDArray[np.uint8], row_length: int, frame_length: int) -> None:
+    def __init__(self, flags: npt.NDArray[np.uint8], row_length: int, frame_length: int, breaks: int = BREAK) -> None:
+        self._file = getattr(flags, "_mmap", None)  # of a memory-mapped array
         self.flags = memoryview(np.ascontiguousarray(flags).data)  # one item is read far faster than from an array
+        self.breaks = breaks
         self.row_length = row_length
         self.frame_length = frame_length
         self.capacity = row_length - frame_length
         self.min_part = max(1, min(MIN_PART, self.capacity // 4))
         self.window = min(WINDOW, self.capacity // 4)
 
-    def word_cut(self, cut: int, low: int) -> int:
-        """The last place not after `cut`, nor before `low` or the window, where a word starts; `cut` if there is none.
-
-        No part starts with a joint.
-        """
+    def cut_before(self, cut: int, low: int) -> int:
+        """The last place not after `cut`, nor before `low` or the window, where a row may break; `cut` if there is
+        none. No part starts with a joint."""
         for place in range(cut, max(low, cut - self.window) - 1, -1):
-            if self.flags[place] & (WORD_START | JOINT) == WORD_START:
+            if self.flags[place] & (self.breaks | JOINT) == self.breaks:
                 return place
         return cut
 
-    def cut_long(self, stretches: Iterable[Piece], budget: Budget) -> tuple[list[Piece], list[Piece]]:
+    def cut_long(
+        self, stretches: Iterable[Piece], budget: Budget
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Cut stretches that are longer than a row.
 
         Returns:
-            pieces that fill a row each, and what is left: pieces that fit into a row, to be packed with others.
+            [n, 2] pieces that fill a row each, and what is left: pieces that fit into a row, to be packed with others.
         """
-        full: list[Piece] = []
-        left: list[Piece] = []
+        full, left = array("q"), array("q")  # there may be very many
+        given_back = 0
         for first, end in stretches:
             start = first
             while end - start > self.capacity:
                 cut = start + self.capacity
                 if end - cut < self.min_part:
-                    cut = self.word_cut(end - self.min_part, start + 1)
-                    left.append((start, cut))
+                    cut = self.cut_before(end - self.min_part, start + 1)
+                    left.extend((start, cut))
                     start = cut
                     break
-                place = self.word_cut(cut, start + 1)
+                place = self.cut_before(cut, start + 1)
                 if not budget.allows(cut - place):
                     place = cut
                 budget.close(cut - place)
-                full.append((start, place))
+                full.extend((start, place))
                 start = place
-            left.append((start, end))
-        return full, left
+                if start - given_back > _READ_AHEAD:
+                    self._give_back()
+                    given_back = start
+            left.extend((start, end))
+        return _pairs(full), _pairs(left)
+
+    def _give_back(self) -> None:
+        """Let go of the pages of a memory-mapped file that were read; they are read again when needed."""
+        if self._file is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._file.madvise(mmap.MADV_DONTNEED)
 
     def lay_down(self, items: Iterable[Piece], budget: Budget) -> list[list[Piece]]:
         """Put items into rows one after the other, cut where a row ends, so that rows are full within the budget."""
@@ -122,7 +138,7 @@ class Cutter:
             return length
         give_up = max(self.min_part, self.frame_length + self.min_part - after)
         if length - give_up >= self.min_part:
-            return self.word_cut(end - give_up, start + self.min_part) - start
+            return self.cut_before(end - give_up, start + self.min_part) - start
         if after <= self.frame_length and length > self.frame_length + 1 - after:
             return length - (self.frame_length + 1 - after)
         return length
@@ -137,9 +153,13 @@ class Cutter:
         elif missing > 0 and part - self.frame_length - self.min_part >= self.min_part:
             # The same, but the room is needed: leave enough of it for the next item's first part.
             part -= self.frame_length + self.min_part
-            return self.word_cut(start + part, start + self.min_part) - start
-        place = self.word_cut(start + part, start + min(self.min_part, part)) - start
+            return self.cut_before(start + part, start + self.min_part) - start
+        place = self.cut_before(start + part, start + min(self.min_part, part)) - start
         return place if budget.allows(room - self.frame_length - place) else part
+
+
+def _pairs(numbers: array[int]) -> npt.NDArray[np.int64]:
+    return np.frombuffer(numbers, np.int64).reshape(-1, 2) if numbers else np.empty((0, 2), np.int64)
 
 
 @dataclass

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import gc
 import itertools
+import json
 import os
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods, get_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from acclimate.errors import DataError
+from acclimate.tokens.breaks import BreakRule, break_rule
 from acclimate.tokens.byte_counts import batch_num_bytes, spread_bytes
 from acclimate.tokens.sentences import batch_sentence_starts
 from acclimate.tokens.tokenizers import Joints, encode_text, plain_state, plain_tokenizer, text_joints
@@ -40,6 +42,11 @@ JOINT = 2
 SENTENCE_START = 4
 SECOND_START = 8
 IS_RANDOM = 16
+BREAK = 32
+
+# What is known of tokens only if it is asked for, since it takes the tokenizer's offsets, and more.
+Layer = Literal["words", "sentences", "bytes"]
+LAYERS: tuple[Layer, ...] = ("words", "sentences", "bytes")
 
 # A chunk is closed when it has this many characters or documents: enough to be worth sending, little to keep.
 CHUNK_CHARACTERS = 1 << 19
@@ -60,16 +67,16 @@ class Chunk:
 class Encoded:
     """A chunk as it goes into the store.
 
-    `ids` [t], `flags` [t] uint8 and `num_bytes` [t] uint32 hold the documents, each followed by its joint; `bounds`
-    [d, 2] are the first token and the end of each document within them. `text_bytes` is the length of all texts, those
-    without a token included.
+    `ids` [t], `flags` [t] uint8 and `num_bytes` [t] uint32 (None where not asked for) hold the documents, each followed
+    by its joint; `bounds` [d, 2] are the first token and the end of each document within them. `text_bytes` is the
+    length of all texts, those without a token included.
     """
 
     document_ids: list[str]
     ends_group: list[bool]
     ids: npt.NDArray[np.integer[Any]]
     flags: npt.NDArray[np.uint8]
-    num_bytes: npt.NDArray[np.uint32]
+    num_bytes: npt.NDArray[np.uint32] | None
     bounds: npt.NDArray[np.int64]
     num_characters: int
     text_bytes: int
@@ -78,9 +85,11 @@ class Encoded:
 
 @dataclass(frozen=True)
 class _Settings:
-    """What a worker needs: the `plain_state` of a fast tokenizer, and what the tokenizer says around it."""
+    """What a worker needs: the `plain_backend` of a fast tokenizer, and what the tokenizer says around it."""
 
-    backend: str | None
+    backend: Any
+    layers: frozenset[Layer]
+    breaks: BreakRule | None
     joints: Joints
     unk_token_id: int | None
     dtype: str
@@ -113,7 +122,11 @@ def make_chunks(documents: Iterable[Document]) -> Iterator[Chunk]:
 
 
 def encode_documents(
-    documents: Iterable[Document], tokenizer: PreTrainedTokenizerBase, num_workers: int | None = None
+    documents: Iterable[Document],
+    tokenizer: PreTrainedTokenizerBase,
+    num_workers: int | None = None,
+    *,
+    layers: Collection[Layer] = LAYERS,
 ) -> Iterator[Encoded]:
     """Encode documents chunk by chunk, in order.
 
@@ -121,14 +134,24 @@ def encode_documents(
         documents: consecutive ones with an equal `group` belong together.
         tokenizer: a fast one works in `num_workers` processes; a slow (Python) one in this process, and has neither
             words nor sentences.
+        layers: what to find out beside ids, joints, pairs and breaks: "words" (`WORD_START`), "sentences"
+            (`SENTENCE_START`, and words with them), "bytes". Ids are the same with any.
         num_workers: processes; default one per available CPU, at most 8. A corpus of one chunk needs none.
 
     Raises:
         DataError: a worker process died.
     """
     chunks = make_chunks(documents)
-    backend = plain_state(tokenizer) if tokenizer.is_fast else None
-    settings = _Settings(backend, text_joints(tokenizer), tokenizer.unk_token_id, id_dtype(len(tokenizer)).str)
+    state = plain_state(tokenizer) if tokenizer.is_fast else None
+    backend = None if state is None else plain_tokenizer(state)
+    settings = _Settings(
+        backend,
+        frozenset(layers),
+        None if state is None else break_rule(json.loads(state)),
+        text_joints(tokenizer, backend),
+        tokenizer.unk_token_id,
+        id_dtype(len(tokenizer)).str,
+    )
     if not tokenizer.is_fast:
         yield from map(_slow_encoder(tokenizer, settings), chunks)
         return
@@ -136,8 +159,11 @@ def encode_documents(
     workers = num_workers if num_workers is not None else min(_available_cpus(), 8)
     if len(first) < 2 or workers < 2:
         encode = _fast_encoder(settings)
-        yield from map(encode, first)
-        yield from map(encode, chunks)
+        for chunk in _chain(first, chunks):
+            # In one thread: after others were started, this process should not fork.
+            with _serial_tokenizers():
+                encoded = encode(chunk)
+            yield encoded
         return
     yield from _encode_in_processes(_chain(first, chunks), settings, workers)
 
@@ -206,22 +232,51 @@ def _encode_in_worker(chunk: Chunk) -> Encoded:
 
 
 def _fast_encoder(settings: _Settings) -> Callable[[Chunk], Encoded]:
-    assert settings.backend is not None, "slow tokenizers have their own encoder"
-    backend = plain_tokenizer(settings.backend)
+    assert settings.backend is not None and settings.breaks is not None, "slow tokenizers have their own encoder"
+    backend, breaks = settings.backend, settings.breaks
+    backend.encode_special_tokens = True  # which does not travel to a process that is spawned
 
     def encode(chunk: Chunk) -> Encoded:
-        # One by one: `encode_batch` would start threads in this process, after which it should not fork.
-        encodings = [backend.encode(text, add_special_tokens=False) for text in chunk.texts]
+        # Pairs need offsets to tell which token begins the second text.
+        if settings.layers or any(pair is not None for pair in chunk.pairs):
+            encodings = backend.encode_batch(chunk.texts, add_special_tokens=False)
+            bounds = token_bounds([encoding.offsets for encoding in encodings])
+        else:
+            encodings, bounds = backend.encode_batch_fast(chunk.texts, add_special_tokens=False), None
         ids, lengths = _flat([encoding.ids for encoding in encodings])
-        starts, ends = token_bounds([encoding.offsets for encoding in encodings])
-        words = batch_word_starts(chunk.texts, starts, ends, lengths)
-        sentences = batch_sentence_starts(chunk.texts, starts, ends, lengths, words)
-        flags = words * np.uint8(WORD_START) | sentences * np.uint8(SENTENCE_START)
-        _flag_pairs(chunk.pairs, starts, ends, lengths, flags)
-        tokens = _Tokens(ids, lengths, flags, batch_num_bytes(chunk.texts, starts, lengths))
-        return _join(chunk, tokens, settings)
+        del encodings
+        flags = breaks.breaks(ids) * np.uint8(BREAK)
+        flags[_first_tokens(lengths)] |= BREAK
+        num_bytes = None
+        if bounds is not None:
+            num_bytes = _tell_from_text(chunk, *bounds, lengths, flags, settings.layers)
+        return _join(chunk, _Tokens(ids, lengths, flags, num_bytes), settings)
 
     return encode
+
+
+def _tell_from_text(
+    chunk: Chunk,
+    starts: IntArray,
+    ends: IntArray,
+    lengths: IntArray,
+    flags: npt.NDArray[np.uint8],
+    layers: Collection[Layer],
+) -> IntArray | None:
+    """Put what the offsets of tokens tell into their `flags` [t]; returns their bytes [t], if those are asked for."""
+    if "words" in layers or "sentences" in layers:
+        words = batch_word_starts(chunk.texts, starts, ends, lengths)
+        flags |= words * np.uint8(WORD_START)
+        if "sentences" in layers:
+            sentences = batch_sentence_starts(chunk.texts, starts, ends, lengths, words)
+            flags |= sentences * np.uint8(SENTENCE_START)
+    _flag_pairs(chunk.pairs, starts, ends, lengths, flags)
+    return batch_num_bytes(chunk.texts, starts, lengths) if "bytes" in layers else None
+
+
+def _first_tokens(lengths: IntArray) -> IntArray:
+    """Where the first tokens stand of the documents that have any."""
+    return (np.cumsum(lengths) - lengths)[lengths > 0]
 
 
 def _flag_pairs(
@@ -240,7 +295,7 @@ def _flag_pairs(
 
 
 def _second_flags(pair: Pair) -> int:
-    return WORD_START | SENTENCE_START | SECOND_START | (IS_RANDOM if pair.is_random else 0)
+    return BREAK | WORD_START | SENTENCE_START | SECOND_START | (IS_RANDOM if pair.is_random else 0)
 
 
 def _slow_encoder(tokenizer: PreTrainedTokenizerBase, settings: _Settings) -> Callable[[Chunk], Encoded]:
@@ -250,12 +305,12 @@ def _slow_encoder(tokenizer: PreTrainedTokenizerBase, settings: _Settings) -> Ca
     def encode_document(text: str, pair: Pair | None) -> tuple[list[int], npt.NDArray[np.uint8]]:
         """Ids and flags. Without offsets, the two texts of a pair are encoded one by one to know where each begins."""
         ids = encode_text(tokenizer, text if pair is None else text[: pair.second - 1])
-        flags = np.full(len(ids), WORD_START, np.uint8)
+        flags = np.full(len(ids), WORD_START | BREAK, np.uint8)
         flags[:1] |= SENTENCE_START
         if pair is None:
             return ids, flags
         second = encode_text(tokenizer, text[pair.second :])
-        second_flags = np.full(len(second), WORD_START, np.uint8)
+        second_flags = np.full(len(second), WORD_START | BREAK, np.uint8)
         second_flags[:1] |= _second_flags(pair)
         joint = np.full(len(line_break), WORD_START | JOINT, np.uint8)
         return [*ids, *line_break, *second], np.concatenate([flags, joint, second_flags])
@@ -264,9 +319,11 @@ def _slow_encoder(tokenizer: PreTrainedTokenizerBase, settings: _Settings) -> Ca
         documents = [encode_document(*document) for document in zip(chunk.texts, chunk.pairs, strict=True)]
         ids, lengths = _flat([document_ids for document_ids, _ in documents])
         flags = np.concatenate([document_flags for _, document_flags in documents])
-        # Nor are the bytes of single tokens known: they are spread, so that at least the sums are right.
-        sizes = [len(text.encode("utf-8", "surrogatepass")) for text in chunk.texts]
-        num_bytes = np.concatenate([spread_bytes(*pair) for pair in zip(sizes, lengths.tolist(), strict=True)])
+        num_bytes = None
+        if "bytes" in settings.layers:
+            # Nor are the bytes of single tokens known: they are spread, so that at least the sums are right.
+            sizes = [len(text.encode("utf-8", "surrogatepass")) for text in chunk.texts]
+            num_bytes = np.concatenate([spread_bytes(*pair) for pair in zip(sizes, lengths.tolist(), strict=True)])
         return _join(chunk, _Tokens(ids, lengths, flags, num_bytes), settings)
 
     return encode
@@ -285,7 +342,7 @@ class _Tokens:
     ids: IntArray
     lengths: IntArray
     flags: npt.NDArray[np.uint8]
-    num_bytes: IntArray
+    num_bytes: IntArray | None
 
 
 def _join(chunk: Chunk, tokens: _Tokens, settings: _Settings) -> Encoded:
@@ -298,10 +355,12 @@ def _join(chunk: Chunk, tokens: _Tokens, settings: _Settings) -> Encoded:
 
     stream = np.empty(len(tokens.ids) + int(joint_lengths.sum()), settings.dtype)
     flags = np.full(len(stream), JOINT, np.uint8)
-    num_bytes = np.zeros(len(stream), np.uint32)
+    num_bytes = None
     stream[places] = tokens.ids
     flags[places] = tokens.flags
-    num_bytes[places] = tokens.num_bytes
+    if tokens.num_bytes is not None:
+        num_bytes = np.zeros(len(stream), np.uint32)
+        num_bytes[places] = tokens.num_bytes
     for joint, chosen in ((joints.after, ends_group), (joints.within, ~ends_group)):
         for number, token in enumerate(joint):
             stream[ends[chosen] + number] = token
@@ -316,6 +375,6 @@ def _join(chunk: Chunk, tokens: _Tokens, settings: _Settings) -> Encoded:
         num_bytes,
         np.stack([ends - lengths, ends], axis=1),
         num_characters=sum(map(len, chunk.texts)),
-        text_bytes=sum(len(text.encode("utf-8", "surrogatepass")) for text in chunk.texts),
+        text_bytes=len("".join(chunk.texts).encode("utf-8", "surrogatepass")),
         num_unknown=0 if unknown is None else int((tokens.ids == unknown).sum()),
     )

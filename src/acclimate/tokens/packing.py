@@ -16,12 +16,14 @@ stretch; of a document that is cut neither part has its context.
 from __future__ import annotations
 
 import bisect
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from acclimate.tokens.cutting import Budget, Cutter, Piece
+from acclimate.tokens.encoding import BREAK
 
 IntArray = npt.NDArray[np.int64]
 
@@ -32,6 +34,7 @@ _MIN_ROWS = 0.8
 # The share of the budget that each step may spend before the next.
 _STEP_SHARE = 0.6
 _SLACK = 16.0
+_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,18 +84,26 @@ class Plan:
 
 
 def pack(
-    spans: npt.ArrayLike, flags: npt.NDArray[np.uint8], *, row_length: int, frame_length: int, packed: bool = True
+    spans: npt.ArrayLike,
+    flags: npt.NDArray[np.uint8],
+    *,
+    row_length: int,
+    frame_length: int,
+    packed: bool = True,
+    breaks: int = BREAK,
 ) -> Plan:
     """Plan rows over a token stream.
 
     Args:
         spans: [n, 2] first token and end of each stretch to train on, such as `TokenStore.spans("group")`; they do
             not overlap. Empty ones give nothing.
-        flags: [T] uint8 flags of the stream; cuts fall on `WORD_START` where they can.
+        flags: [T] uint8 flags of the stream; cuts fall on `breaks` where they can.
         row_length: tokens in a row, frames included (`max_length`).
         frame_length: tokens that the frame around each piece takes, `len(text_frame(tokenizer))`.
         packed: put several pieces into a row. False for models whose attention cannot keep them apart: one piece a
             row, and padding is what it is.
+        breaks: the flag of tokens before which rows may break: `BREAK`, which every store has; or `WORD_START` for an
+            objective that needs the layer "words" anyway, which in Chinese tells words and not only characters.
 
     Returns:
         A plan whose pieces are exactly the spans: no token is lost or repeated. Packed, with `row_length` of 128 or
@@ -107,21 +118,23 @@ def pack(
     stretches = np.asarray(spans, np.int64).reshape(-1, 2)
     lengths = stretches[:, 1] - stretches[:, 0]
     stretches, lengths = stretches[lengths > 0], lengths[lengths > 0]
-    cutter = Cutter(flags, row_length, frame_length)
+    cutter = Cutter(flags, row_length, frame_length, breaks)
     is_long = lengths > cutter.capacity
 
     allowance = _allowance(lengths, row_length, frame_length)
     long_budget = _budget(_STEP_SHARE * allowance, _num_rows(lengths, row_length, frame_length))
     if not packed:
         long_budget = Budget(rate=row_length, slack=0)
-    full, left = cutter.cut_long(map(_piece, stretches[is_long].tolist()), long_budget)
-    items = np.concatenate([stretches[~is_long], _as_array(left)])
+    full, left = cutter.cut_long(_one_by_one(stretches[is_long]), long_budget)
+    items = np.concatenate([stretches[~is_long], left])
+    del stretches, lengths, is_long, left  # a plan of billions of tokens has many rows
     if packed:
         item_pieces, item_rows = _pack_items(items, cutter, allowance - long_budget.spent)
     else:
         item_pieces, item_rows = items, np.arange(len(items))
-    pieces = np.concatenate([_as_array(full), item_pieces])
+    pieces = np.concatenate([full, item_pieces])
     rows = np.concatenate([np.arange(len(full)), item_rows + len(full)])
+    del items, full, item_pieces, item_rows
     return _plan(pieces, rows, row_length, frame_length)
 
 
@@ -168,7 +181,7 @@ def _pack_items(items: IntArray, cutter: Cutter, allowance: float) -> tuple[IntA
     loose = items[~kept]
     loose = loose[np.argsort(loose[:, 0], kind="stable")]
     num_rows = -(-int(costs[~kept].sum()) // cutter.row_length)
-    laid = cutter.lay_down(map(_piece, loose.tolist()), _budget(max(0.0, allowance), num_rows))
+    laid = cutter.lay_down(_one_by_one(loose), _budget(max(0.0, allowance), num_rows))
     laid_rows = np.repeat(np.arange(len(laid)), [len(row) for row in laid]) + num_kept
     pieces = np.concatenate([items[kept], _as_array([piece for row in laid for piece in row])])
     return pieces, np.concatenate([new_number[rows[kept]], laid_rows])
@@ -219,13 +232,23 @@ def _plan(pieces: IntArray, rows: IntArray, row_length: int, frame_length: int) 
     num_rows = int(rows.max()) + 1 if len(rows) else 0
     first = np.full(num_rows, np.iinfo(np.int64).max)
     np.minimum.at(first, rows, pieces[:, 0])
-    order = np.lexsort((pieces[:, 0], first[rows]))
-    bounds = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=num_rows)[np.argsort(first)])])
-    return Plan(bounds.astype(np.int64), np.ascontiguousarray(pieces[order]), row_length, frame_length)
+    bounds = np.zeros(num_rows + 1, np.int64)
+    np.cumsum(np.bincount(rows, minlength=num_rows)[np.argsort(first)], out=bounds[1:])
+    keys = first[rows]
+    del first, rows
+    order = np.lexsort((pieces[:, 0], keys))
+    del keys
+    return Plan(bounds, np.ascontiguousarray(pieces[order]), row_length, frame_length)
 
 
 def _as_array(pieces: list[Piece]) -> IntArray:
     return np.array(pieces, np.int64).reshape(-1, 2)
+
+
+def _one_by_one(pieces: IntArray) -> Iterator[Piece]:
+    """The rows of an array as pairs of Python's numbers, a bounded number of them in memory."""
+    for first in range(0, len(pieces), _BLOCK):
+        yield from map(_piece, pieces[first : first + _BLOCK].tolist())
 
 
 def _piece(bounds: list[int]) -> Piece:

@@ -5,13 +5,16 @@ A store is a folder:
 | file | type | content |
 | --- | --- | --- |
 | `ids.bin` | uint16, or uint32 for vocabularies above 65,536 | [T] every document's ids, each followed by a joint |
-| `flags.bin` | uint8 | [T] bit field: `WORD_START`, `JOINT`, `SENTENCE_START`, `SECOND_START`, `IS_RANDOM` |
-| `bytes.bin` | uint32 | [T] the bytes of UTF-8 that each token stands for; a joint for none |
+| `flags.bin` | uint8 | [T] bit field: `WORD_START`, `JOINT`, `SENTENCE_START`, `SECOND_START`, `IS_RANDOM`, `BREAK` |
+| `bytes.bin` | uint32 | [T] the bytes of UTF-8 that each token stands for; a joint for none. Only with that layer |
 | `documents.bin` | int64 | [D, 2] first token and end of each document, without its joint |
 | `document_groups.bin` | int64 | [D] the group of each document |
 | `groups.bin` | int64 | [G, 2] first token and end of each group, without its last joint |
 | `document_ids.jsonl` | JSON strings | [D] ids of the documents, a line each |
 | `manifest.json` | | what made it, and the token ledger |
+
+Words, sentences and bytes are *layers*: built only where they are asked for, since they take longer than all the rest.
+Nothing else depends on which of them a store has.
 
 All numbers are little-endian. No token is framed, cut or padded here; `packing.py` plans rows over the stream.
 """
@@ -22,7 +25,7 @@ import functools
 import importlib.metadata
 import json
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -33,12 +36,15 @@ import numpy.typing as npt
 from acclimate.artifacts import find_manifest, fingerprint, read_manifest, staged_folder, write_manifest
 from acclimate.errors import ArtifactError
 from acclimate.tokens.encoding import (
+    BREAK,
     IS_RANDOM,
     JOINT,
+    LAYERS,
     SECOND_START,
     SENTENCE_START,
     WORD_START,
     Encoded,
+    Layer,
     encode_documents,
     id_dtype,
 )
@@ -50,12 +56,15 @@ if TYPE_CHECKING:
     from acclimate.corpus import Corpus
 
 __all__ = [
+    "BREAK",
     "IS_RANDOM",
     "JOINT",
     "KIND",
+    "LAYERS",
     "SECOND_START",
     "SENTENCE_START",
     "WORD_START",
+    "Layer",
     "TokenStore",
     "build_token_store",
     "open_token_store",
@@ -63,7 +72,7 @@ __all__ = [
 
 KIND = "tokens"
 # Also to be raised when a rule changes by which tokens are flagged or bytes counted.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 Isolate = Literal["document", "group", "none"]
 Progress = Callable[[str, int, int | None], None]
@@ -77,12 +86,13 @@ class TokenStore:
         folder: where it is.
         manifest: what made it; `manifest["tokens"]` is the token ledger.
         ids: [T] uint16 or uint32 token ids.
-        flags: [T] uint8 bit field of `WORD_START`, `JOINT`, `SENTENCE_START`, `SECOND_START` and `IS_RANDOM`. The first
-            token of a document starts a sentence, a joint never does; what starts a sentence starts a word. Of a
+        flags: [T] uint8 bit field of `BREAK`, `JOINT`, `WORD_START`, `SENTENCE_START`, `SECOND_START` and `IS_RANDOM`.
+            `BREAK` is on tokens before which a row may break: the first one of a document, and those that by themselves
+            tell that no word is cut there (`acclimate.tokens.breaks`); never on a joint. With the layer "words",
+            `WORD_START` is on the first token of each word; with "sentences", `SENTENCE_START` on that of each
+            sentence: the first token of a document always, a joint never. What starts a sentence starts a word. Of a
             labelled pair, the second text's first token has `SECOND_START`, and `IS_RANDOM` where the label says so;
             the line break before it, where it is a token, is a joint within the document.
-        num_bytes: [T] uint32 the bytes of UTF-8 of the document's text that each token stands for. Those of a document
-            sum up to its length exactly, unless it has no tokens; a slow tokenizer's are an equal share each.
         documents: [D, 2] int64 first token and end of each document.
         document_groups: [D] int64 number of the group that each document is in.
         groups: [G, 2] int64 first token and end of each group.
@@ -92,7 +102,6 @@ class TokenStore:
     manifest: dict[str, Any]
     ids: npt.NDArray[np.unsignedinteger[Any]]
     flags: npt.NDArray[np.uint8]
-    num_bytes: npt.NDArray[np.uint32]
     documents: npt.NDArray[np.int64]
     document_groups: npt.NDArray[np.int64]
     groups: npt.NDArray[np.int64]
@@ -111,14 +120,45 @@ class TokenStore:
         return str(self.manifest["fingerprint"])
 
     @property
+    def layers(self) -> frozenset[Layer]:
+        """What it was built with of "words", "sentences" and "bytes"."""
+        return frozenset(self.manifest["layers"])
+
+    def require(self, layers: Iterable[Layer]) -> None:
+        """Refuse to go on without layers.
+
+        Raises:
+            ArtifactError: the store was built without one of them.
+        """
+        missing = sorted(set(layers) - self.layers)
+        if missing:
+            raise ArtifactError(
+                f"the token store in {self.folder} was built without {' and '.join(missing)}; build it again with "
+                f"layers={sorted({*self.layers, *missing})}"
+            )
+
+    @property
     def has_words(self) -> bool:
-        """Whether word starts are known; not so for slow tokenizers, which tell no offsets."""
-        return bool(self.manifest["words"])
+        """Whether word starts are known; not so for slow tokenizers, which tell no offsets. Needs the layer."""
+        self.require(["words"])
+        return bool(self.manifest["offsets"])
 
     @property
     def has_sentences(self) -> bool:
-        """Whether sentence starts are known; with slow tokenizers only the first token of each document is flagged."""
-        return bool(self.manifest["sentences"])
+        """Whether sentence starts are known; with slow tokenizers only the first token of each document is flagged.
+        Needs the layer."""
+        self.require(["sentences"])
+        return bool(self.manifest["offsets"])
+
+    @functools.cached_property
+    def num_bytes(self) -> npt.NDArray[np.uint32]:
+        """[T] the bytes of UTF-8 of the document's text that each token stands for. Needs the layer "bytes".
+
+        Those of a document sum up to its length exactly, unless it has no tokens; a slow tokenizer's are an equal share
+        each.
+        """
+        self.require(["bytes"])
+        return _map(self.folder / "bytes.bin", "<u4")
 
     @property
     def has_pairs(self) -> bool:
@@ -164,7 +204,6 @@ def open_token_store(folder: str | Path) -> TokenStore:
         manifest,
         ids=_map(folder / "ids.bin", manifest["dtype"]),
         flags=_map(folder / "flags.bin", "|u1"),
-        num_bytes=_map(folder / "bytes.bin", "<u4"),
         documents=_map(folder / "documents.bin", "<i8").reshape(-1, 2),
         document_groups=_map(folder / "document_groups.bin", "<i8"),
         groups=_map(folder / "groups.bin", "<i8").reshape(-1, 2),
@@ -183,6 +222,7 @@ def build_token_store(
     tokenizer: PreTrainedTokenizerBase,
     folder: str | Path,
     *,
+    layers: Collection[Layer] = LAYERS,
     num_workers: int | None = None,
     progress: Progress | None = None,
 ) -> TokenStore:
@@ -193,6 +233,9 @@ def build_token_store(
         split: which part of it; an empty part makes a store of no tokens.
         tokenizer: any; a slow one has neither word nor sentence starts.
         folder: where to put it. A token store made from something else is replaced there.
+        layers: what it is to tell beside ids, joints and breaks, of "words", "sentences" (with words) and "bytes";
+            default all. A store that has fewer is built again, with what it has and what is asked for; its ids and
+            fingerprint stay the same.
         num_workers: processes that encode; default one per CPU, at most 8. The result does not depend on it.
         progress: called with ("encoding", documents done, documents in all).
 
@@ -204,16 +247,23 @@ def build_token_store(
     made_from = _made_from(corpus, split, tokenizer)
     digest = fingerprint(made_from)
     existing = find_manifest(folder, KIND)
+    wanted = _whole_layers(layers)
     if existing is not None and existing.get("fingerprint") == digest:
         try:
-            return open_token_store(folder)
+            store = open_token_store(folder)
         except ArtifactError:  # damaged: build it again
             pass
+        else:
+            if wanted <= store.layers:
+                return store
+            wanted |= store.layers
     elif existing is None and folder.exists() and any(folder.iterdir()):
         raise ArtifactError(f"{folder} is not empty and holds no token store; choose another folder or remove it")
 
     with staged_folder(folder, replace=True) as staging:
-        ledger = _write_stream(staging, corpus, split, tokenizer, num_workers, progress)
+        encoded = encode_documents(corpus.documents(split), tokenizer, num_workers, layers=wanted)
+        names = [name for name in _FILES if name != "bytes.bin" or "bytes" in wanted]
+        ledger = _write_stream(staging, names, encoded, corpus.num_documents(split), progress)
         write_manifest(
             staging,
             KIND,
@@ -222,13 +272,21 @@ def build_token_store(
                 "made_from": made_from,
                 "format_version": FORMAT_VERSION,
                 "split": split,
-                "words": bool(tokenizer.is_fast),
-                "sentences": bool(tokenizer.is_fast),
+                "layers": sorted(wanted),
+                "offsets": bool(tokenizer.is_fast),
                 "dtype": id_dtype(len(tokenizer)).str,
                 **ledger,
             },
         )
     return open_token_store(folder)
+
+
+def _whole_layers(layers: Collection[Layer]) -> frozenset[Layer]:
+    """The layers that are built for those asked for: a sentence starts with a word."""
+    unknown = set(layers) - set(LAYERS)
+    if unknown:
+        raise ValueError(f"there is no layer {sorted(unknown)[0]!r}; there are {', '.join(LAYERS)}")
+    return frozenset([*layers, "words"] if "sentences" in layers else layers)
 
 
 def _made_from(corpus: Corpus, split: str, tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
@@ -255,22 +313,16 @@ _FILES = (
 
 
 def _write_stream(
-    staging: Path,
-    corpus: Corpus,
-    split: Literal["train", "held_out"],
-    tokenizer: PreTrainedTokenizerBase,
-    num_workers: int | None,
-    progress: Progress | None,
+    staging: Path, names: Iterable[str], chunks: Iterable[Encoded], total: int, progress: Progress | None
 ) -> dict[str, Any]:
     """Write the store's files chunk by chunk; returns the counts for the manifest."""
     counts = dict.fromkeys(("stream", "text", "joints", "unknown"), 0)
     num_documents = num_groups = num_characters = num_bytes = num_pairs = group_start = 0
-    total = corpus.num_documents(split)
     files: dict[str, BinaryIO] = {}
     try:
-        for name in _FILES:
+        for name in names:
             files[name] = open(staging / name, "wb")  # noqa: SIM115 - closed below, all of them
-        for encoded in encode_documents(corpus.documents(split), tokenizer, num_workers):
+        for encoded in chunks:
             ends_group = np.array(encoded.ends_group)
             bounds = encoded.bounds + counts["stream"]
             group_ends = bounds[ends_group, 1]
@@ -321,11 +373,13 @@ def _append(
 ) -> None:
     _write(files["ids.bin"], encoded.ids, encoded.ids.dtype.str)
     _write(files["flags.bin"], encoded.flags, "|u1")
-    _write(files["bytes.bin"], encoded.num_bytes, "<u4")
+    if encoded.num_bytes is not None:
+        _write(files["bytes.bin"], encoded.num_bytes, "<u4")
     _write(files["documents.bin"], bounds, "<i8")
     _write(files["document_groups.bin"], document_groups, "<i8")
-    lines = "".join(json.dumps(document_id) + "\n" for document_id in encoded.document_ids)
-    files["document_ids.jsonl"].write(lines.encode("ascii"))
+    # One call for all: a list with line breaks for commas.
+    lines = json.dumps(encoded.document_ids, separators=("\n", ":"))[1:-1]
+    files["document_ids.jsonl"].write(lines.encode("ascii") + b"\n")
 
 
 def _write(file: BinaryIO, array: npt.NDArray[Any], dtype: str) -> None:

@@ -188,22 +188,25 @@ class Joints:
     after: tuple[int, ...]
 
 
-def text_joints(tokenizer: PreTrainedTokenizerBase) -> Joints:
+def text_joints(tokenizer: PreTrainedTokenizerBase, backend: Any = None) -> Joints:
     """The tokenizer's newline between texts of one group where it has one, else its separator, which also ends groups.
 
     The separator is `sep_token` where the tokenizer frames texts with it (BERT), else `eos_token` (decoders and
     encoder-decoders, which learn to end a text with it), else whichever there is, else nothing.
+
+    Args:
+        backend: the `plain_backend` of a fast tokenizer, if there is one at hand.
     """
     sep, eos = tokenizer.sep_token_id, tokenizer.eos_token_id
     separator = sep if eos is None or (sep is not None and sep in tokenizer("a")["input_ids"]) else eos
     after = () if separator is None else (separator,)
-    return Joints(within=_newline(tokenizer) or after, after=after)
+    return Joints(within=_newline(tokenizer, backend) or after, after=after)
 
 
-def _newline(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+def _newline(tokenizer: PreTrainedTokenizerBase, backend: Any) -> tuple[int, ...]:
     """The ids that a newline between two words gets, empty where the tokenizer drops it or turns it into a blank."""
     if tokenizer.is_fast:
-        encoding = plain_backend(tokenizer).encode("a\na", add_special_tokens=False)
+        encoding = (backend or plain_backend(tokenizer)).encode("a\na", add_special_tokens=False)
         ids = [token for token, bounds in zip(encoding.ids, encoding.offsets, strict=True) if tuple(bounds) == (1, 2)]
     else:
         word, line = encode_text(tokenizer, "a"), encode_text(tokenizer, "a\na")

@@ -68,6 +68,11 @@ def _class_table() -> npt.NDArray[np.uint8]:
     return table
 
 
+def is_within_word(character: str) -> bool:
+    """Whether a character may go on with the word before it: a letter, a digit, a mark."""
+    return bool(_class_table()[ord(character)] in (_LETTER, _MARK))
+
+
 def word_starts(text: str, offsets: Offsets) -> npt.NDArray[np.bool_]:
     """Which tokens start a word of `text`.
 

@@ -29,7 +29,8 @@ class Source(Protocol):
     notes: Notes
 
     def fingerprint(self) -> Any:
-        """Plain data that changes whenever the documents may have changed; names nothing of this machine."""
+        """Plain data, or an iterator of it, that changes whenever the documents may have changed; names nothing of this
+        machine."""
 
     def pieces(self, scratch: Path, num_workers: int) -> Iterator[tuple[str, Piece]]:
         """The pieces in order, each with the name of its file; `scratch` is a folder for what must be fetched."""
