@@ -6,9 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # The models of the tests are so small that a second thread only waits; on a busy machine it waits long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# How long an example takes says nothing on a busy machine.
+settings.register_profile("acclimate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("acclimate")
 
 
 @pytest.fixture(scope="session")
