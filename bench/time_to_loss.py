@@ -73,8 +73,9 @@ def settings(folders: Mapping[str, str], setup: Setup, **training: Any) -> dict[
     return {**folders, **common, "objective": "mlm", "training": training}
 
 
-def max_tokens(setup: Setup) -> int:
-    return 15_000 if setup.quick else 40_000
+# Held-out tokens that are scored each time, and how often ours is scored on the way.
+MAX_TOKENS = 15_000
+EVALUATIONS = 30
 
 
 def train_plain(folders: Mapping[str, str], folder: str, num_steps: int, setup: Setup) -> Report:
@@ -90,7 +91,7 @@ def train_plain(folders: Mapping[str, str], folder: str, num_steps: int, setup: 
         tokenizer=folders["model"],
         corpus=folders["corpus"],
         length=LENGTH,
-        max_tokens=max_tokens(setup),
+        max_tokens=MAX_TOKENS,
     )
     if "failed" in scored:
         return scored
@@ -107,9 +108,9 @@ def train_ours(way: Way, folders: Mapping[str, str], loss: float, num_steps: int
         learning_rate=way.learning_rate,
         warmup_steps=way.warmup,
         eval_strategy="steps",
-        eval_steps=max(2, num_steps // 60),
+        eval_steps=max(2, num_steps // EVALUATIONS),
     )
-    overrides = {"evaluation.max_tokens": max_tokens(setup)}
+    overrides = {"evaluation.max_tokens": MAX_TOKENS}
     probe = {"target_loss": loss if way.stops else None}
     report = setup.measure("train_ours", settings=told, overrides=overrides, probe=probe)
     if "failed" not in report:
