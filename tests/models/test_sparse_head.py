@@ -179,3 +179,11 @@ def test_logits_are_never_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     with Watch():
         model(**inputs(model), head_positions=positions, head_labels=IDS.flatten())
     assert max(largest) == chunk < IDS.numel() * VOCABULARY
+
+
+def test_types_that_were_not_tried_are_left_alone() -> None:
+    model = tiny("bert")
+    model.config.model_type = "bert-of-ones-own"
+    predict_at_positions(model)
+    assert not hasattr(model, "takes_head_positions")
+    assert model(**inputs(model)).logits.shape == (3, 16, VOCABULARY)

@@ -30,7 +30,7 @@ from acclimate.models.loading import load_model, model_config
 from acclimate.models.settings import ModelSettings
 from acclimate.models.sparse_head import predict_at_positions
 from acclimate.objectives import own_objective
-from acclimate.objectives.base import pad
+from acclimate.objectives.base import pad, takes_head_positions
 from acclimate.scoring.batches import batches_by_length, check_batch_size, in_windows, one_length_only, token_limit
 from acclimate.tokens.tokenizers import load_tokenizer, text_frame
 
@@ -65,7 +65,10 @@ class _Question:
 
 def logits_at(model: Any, inputs: Mapping[str, torch.Tensor], positions_N: torch.Tensor) -> torch.Tensor:
     """[N, V] what a model says at some positions, counted along the rows of its inputs [B, L] one after the other."""
-    logits_NV: torch.Tensor = model(**inputs, head_positions=positions_N).logits[0]
+    if takes_head_positions(model):
+        logits_NV: torch.Tensor = model(**inputs, head_positions=positions_N).logits[0]
+        return logits_NV
+    logits_NV = model(**inputs).logits.flatten(0, 1)[positions_N]
     return logits_NV
 
 

@@ -208,7 +208,8 @@ def prepare_head(model: Any, *, sparse: bool) -> None:
     """Say whether a model's head, or a generator's, may be asked for a few positions only (it may by default)."""
     part = model.generator if isinstance(model, GeneratorAndDiscriminator) else without_adapter(model)
     predict_at_positions(part)
-    part.takes_head_positions = sparse
+    if hasattr(part, "takes_head_positions"):
+        part.takes_head_positions = sparse
 
 
 def prepare_for_packs(model: Any) -> None:

@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from acclimate.models.families import ONE_TEXT_A_ROW, PACKING
 from acclimate.models.token_losses import CHUNK, TokenLosses, token_losses
 
 _HIDDEN = "last_hidden_state"
@@ -54,10 +55,13 @@ def predict_at_positions(model: PreTrainedModel) -> None:
     - `head_labels` [N] besides: the tokens to be said there, -100 for none. The output is a dict of what the model says
       beside its logits, and of `token_total`, `token_losses` and `token_correct` (see `TokenLosses`).
 
+    The attribute `takes_head_positions` says that it is so. Model types that were not tried are left as they are.
+
     Args:
         model: a model of `transformers` with its head; bare, adapters may come later.
     """
-    if hasattr(model, "takes_head_positions"):
+    tried = model.config.model_type in PACKING or model.config.model_type in ONE_TEXT_A_ROW
+    if hasattr(model, "takes_head_positions") or not tried:
         return
     body = _body(model)
     body._head_positions = _Body()
