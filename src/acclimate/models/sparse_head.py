@@ -25,9 +25,11 @@ import torch
 from transformers import PreTrainedModel
 
 from acclimate.models.families import ONE_TEXT_A_ROW, PACKING
-from acclimate.models.token_losses import CHUNK, TokenLosses, token_losses
+from acclimate.models.token_losses import TokenLosses, token_losses
 
 _HIDDEN = "last_hidden_state"
+# Numbers in the logits at a time; None: as fits the device.
+CHUNK: int | None = None
 
 
 @dataclass
