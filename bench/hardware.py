@@ -39,11 +39,6 @@ def instruction_sets() -> list[str]:
     return [name for name in INSTRUCTIONS if name in flags]
 
 
-def has_fast_bf16(device: str) -> bool:
-    """Whether products of bf16 numbers have instructions of their own, so that they should be faster than fp32."""
-    return device == "cuda" or bool({"avx512_bf16", "amx_bf16"} & {*instruction_sets()})
-
-
 def versions() -> dict[str, str]:
     """Of Python and of the libraries that are installed."""
     found = {"python": platform.python_version()}

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import figures
+from acclimate.hardware import has_fast_bf16
 from cases import ABLATIONS, VARIANTS, Case, cases, tuned_candidates
 from flops import LinearWeights, training_flops
-from hardware import has_fast_bf16, peak
+from hardware import peak
 from materials import MODELS, Sources
 from measured import measure
 
@@ -109,7 +110,7 @@ def tune(case: Case, folders: Mapping[str, str], setup: Setup) -> tuple[dict[str
     """The fastest of the candidates for the best-tuned peer, and what was found, by one short run of each."""
     candidates = tuned_candidates(setup.device)
     if setup.device == "cpu" and setup.quick:
-        name = "bf16" if has_fast_bf16("cpu") else "fp32"
+        name = "bf16" if has_fast_bf16(on_cpu=True) else "fp32"
         return candidates[name], f"tuned in {name}, by the CPU's instructions"
     speeds: dict[str, float] = {}
     told = []
