@@ -13,18 +13,9 @@ from accelerate.data_loader import BatchSamplerShard
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
 from acclimate.models.loading import prepare_for_packs
-from acclimate.objectives.base import (
-    BY_ALL,
-    BY_LATER,
-    IGNORE,
-    INPUT_PLACES,
-    LABEL_PLACES,
-    Batch,
-    Fields,
-    Objective,
-    model_inputs,
-)
+from acclimate.objectives.base import BY_ALL, BY_LATER, IGNORE, INPUT_PLACES, LABEL_PLACES, Batch, Fields, Objective
 from acclimate.objectives.encoder_decoder import encoder_decoder_inputs
+from acclimate.objectives.predictions import model_inputs
 from acclimate.objectives.rows import NO_PLACE, count_places
 from acclimate.tokens.packing import Plan
 from acclimate.training.settings import training_arguments

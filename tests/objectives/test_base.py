@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from acclimate.objectives.base import IGNORE, PADDING_SEGMENT, model_inputs, pad, token_scores
+from acclimate.objectives.base import IGNORE, PADDING_SEGMENT, pad
+from acclimate.objectives.predictions import model_inputs, token_scores
 
 
 def test_pad() -> None:

@@ -18,15 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from acclimate.errors import ModelError
 from acclimate.models.loading import prepare_for_packs
-from acclimate.objectives.base import (
-    BY_ALL,
-    BY_LATER,
-    IGNORE,
-    INPUT_PLACES,
-    LABEL_PLACES,
-    PADDING_SEGMENT,
-    Fields,
-)
+from acclimate.objectives.base import BY_ALL, BY_LATER, IGNORE, INPUT_PLACES, LABEL_PLACES, PADDING_SEGMENT, Fields
 from acclimate.objectives.blank_infilling import BlankInfilling
 from acclimate.objectives.prefix_lm import PrefixLanguageModelingSettings
 from acclimate.objectives.rows import NO_PLACE, read_row

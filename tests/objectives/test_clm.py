@@ -15,8 +15,9 @@ from transformers import AutoModelForCausalLM
 
 from acclimate.errors import ModelError
 from acclimate.models.attention import separate_segments
-from acclimate.objectives.base import IGNORE, INPUT_PLACES, LABEL_PLACES, PADDING_SEGMENT, model_inputs
+from acclimate.objectives.base import IGNORE, INPUT_PLACES, LABEL_PLACES, PADDING_SEGMENT
 from acclimate.objectives.clm import CausalLanguageModeling, CausalLanguageModelingSettings
+from acclimate.objectives.predictions import model_inputs
 from acclimate.objectives.rows import NO_PLACE
 from tests.models.tiny import tiny_model
 from tests.objectives.checks import (

@@ -21,7 +21,7 @@ from acclimate.models.heads import HEADS, auto_class_of
 from acclimate.models.loading import decoder_start_id, load_model, packs, prepare_head
 from acclimate.models.settings import ModelSettings
 from acclimate.objectives import check_fit, make_objective, resolve_objective
-from acclimate.objectives.base import takes_head_positions
+from acclimate.objectives.predictions import takes_head_positions
 from acclimate.tokens.added import add_missing_tokens
 from acclimate.training.trainer import ObjectiveTrainer
 from tests.models.tiny import PAD, VOCABULARY, tiny_config

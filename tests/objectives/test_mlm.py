@@ -361,7 +361,7 @@ def test_in_a_pack_no_document_sees_another() -> None:
             "segment_ids": torch.tensor(plain.segment_ids)[None],
             "position_ids": torch.tensor(plain.position_ids)[None],
         }
-        from acclimate.objectives.base import model_inputs
+        from acclimate.objectives.predictions import model_inputs
 
         with torch.no_grad():
             return model(**model_inputs(batch)).logits[0]

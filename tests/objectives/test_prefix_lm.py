@@ -17,14 +17,7 @@ from transformers import AutoModelForCausalLM
 from acclimate.errors import ModelError, RecipeError
 from acclimate.models.loading import prepare_for_packs
 from acclimate.objectives import check_fit, make_objective, resolve_objective
-from acclimate.objectives.base import (
-    BY_ALL,
-    BY_LATER,
-    IGNORE,
-    INPUT_PLACES,
-    LABEL_PLACES,
-    PADDING_SEGMENT,
-)
+from acclimate.objectives.base import BY_ALL, BY_LATER, IGNORE, INPUT_PLACES, LABEL_PLACES, PADDING_SEGMENT
 from acclimate.objectives.prefix_lm import (
     PrefixLanguageModeling,
     PrefixLanguageModelingSettings,

@@ -16,7 +16,8 @@ from transformers import AutoModelForMaskedLM, AutoModelForPreTraining, ElectraF
 
 from acclimate.models.generators import GENERATOR, GeneratorAndDiscriminator, new_generator
 from acclimate.models.loading import prepare_for_packs
-from acclimate.objectives.base import IGNORE, PADDING_SEGMENT, Batch, model_inputs
+from acclimate.objectives.base import IGNORE, PADDING_SEGMENT, Batch
+from acclimate.objectives.predictions import model_inputs
 from acclimate.objectives.rows import Row
 from acclimate.objectives.rtd import ReplacedTokenDetection, ReplacedTokenDetectionSettings, sample
 from acclimate.randomness import Purpose, generator

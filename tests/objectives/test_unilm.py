@@ -18,14 +18,7 @@ from transformers import AutoModelForMaskedLM
 from acclimate.errors import ModelError
 from acclimate.models.loading import prepare_for_packs
 from acclimate.objectives import make_objective
-from acclimate.objectives.base import (
-    BY_ALL,
-    BY_EARLIER,
-    BY_LATER,
-    IGNORE,
-    PADDING_SEGMENT,
-    Fields,
-)
+from acclimate.objectives.base import BY_ALL, BY_EARLIER, BY_LATER, IGNORE, PADDING_SEGMENT, Fields
 from acclimate.objectives.prefix_lm import PrefixLanguageModelingSettings
 from acclimate.objectives.unilm import UnifiedLanguageModeling
 from acclimate.randomness import Purpose, generator

@@ -76,7 +76,7 @@ def test_sums_by_document_are_those_of_each_target(store: TokenStore, batch_size
     losses, counts = np.zeros(30), np.zeros(30)
     for example, units in zip(held_out.examples, held_out.units, strict=True):
         batch = subject.collate([example])
-        from acclimate.objectives.base import model_inputs
+        from acclimate.objectives.predictions import model_inputs
 
         with torch.no_grad():
             logits = model(**model_inputs(batch)).logits[0].double()

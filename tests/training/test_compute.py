@@ -14,7 +14,7 @@ from acclimate.models.attention import separate_segments
 from acclimate.models.dropout import ByteDropout
 from acclimate.models.kernels import PRODUCTS_BYTES
 from acclimate.models.sparse_head import predict_at_positions
-from acclimate.objectives.base import takes_head_positions
+from acclimate.objectives.predictions import takes_head_positions
 from acclimate.recipe import validate
 from acclimate.training import compute
 from acclimate.training.compute import ComputeSettings, set_up

@@ -30,7 +30,8 @@ from acclimate.models.loading import load_model, model_config
 from acclimate.models.settings import ModelSettings
 from acclimate.models.sparse_head import predict_at_positions
 from acclimate.objectives import own_objective
-from acclimate.objectives.base import pad, takes_head_positions
+from acclimate.objectives.base import pad
+from acclimate.objectives.predictions import takes_head_positions
 from acclimate.scoring.batches import batches_by_length, check_batch_size, in_windows, one_length_only, token_limit
 from acclimate.tokens.tokenizers import load_tokenizer, text_frame
 

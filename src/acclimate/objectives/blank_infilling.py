@@ -26,11 +26,9 @@ from acclimate.objectives.base import (
     Fields,
     Objective,
     Part,
-    TargetScores,
-    model_inputs,
-    predict_tokens,
 )
 from acclimate.objectives.mntp import NO_BLOOM
+from acclimate.objectives.predictions import TargetScores, model_inputs, predict_tokens
 from acclimate.objectives.prefix_lm import PrefixLanguageModelingSettings, check_options
 from acclimate.objectives.rows import NO_PLACE, Row, begin_stretches, ranges
 from acclimate.objectives.vocabulary import Vocabulary

@@ -29,10 +29,8 @@ from acclimate.objectives.base import (
     Fields,
     InPlaceObjective,
     Part,
-    TargetScores,
-    model_inputs,
-    predict_tokens,
 )
+from acclimate.objectives.predictions import TargetScores, model_inputs, predict_tokens
 from acclimate.objectives.rows import NO_PLACE, Rows
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section

@@ -8,18 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.objectives.base import (
-    IGNORE,
-    INPUT_PLACES,
-    LABEL_PLACES,
-    PADDING_SEGMENT,
-    Batch,
-    Fields,
-    Objective,
-    TargetScores,
-    is_packed,
-    predict_tokens,
-)
+from acclimate.objectives.base import IGNORE, INPUT_PLACES, LABEL_PLACES, PADDING_SEGMENT, Batch, Fields, Objective
+from acclimate.objectives.predictions import TargetScores, is_packed, predict_tokens
 from acclimate.objectives.rows import NO_PLACE
 
 

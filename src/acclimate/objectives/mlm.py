@@ -28,10 +28,8 @@ from acclimate.objectives.base import (
     Fields,
     InPlaceObjective,
     Part,
-    TargetScores,
-    model_inputs,
-    predict_tokens,
 )
+from acclimate.objectives.predictions import TargetScores, model_inputs, predict_tokens
 from acclimate.objectives.rows import NO_PLACE, Row, Rows
 from acclimate.objectives.units import Units, share_of_spans, share_of_units, some_spans, some_units, units_of
 from acclimate.objectives.vocabulary import Vocabulary

@@ -17,16 +17,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field
 
-from acclimate.objectives.base import (
-    PADDING_SEGMENT,
-    Batch,
-    Fields,
-    Part,
-    TargetScores,
-    model_inputs,
-    predict_tokens,
-)
+from acclimate.objectives.base import PADDING_SEGMENT, Batch, Fields, Part
 from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModelingSettings
+from acclimate.objectives.predictions import TargetScores, model_inputs, predict_tokens
 from acclimate.objectives.rows import Rows, ranges, read_pieces
 from acclimate.objectives.sentence_pairs import PairPlan, check_contexts, exchange, plan_pairs
 from acclimate.recipe import Section

@@ -19,19 +19,15 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from acclimate.objectives.base import (
-    IGNORE,
-    PADDING_SEGMENT,
-    Batch,
-    Fields,
-    Part,
+from acclimate.objectives.base import IGNORE, PADDING_SEGMENT, Batch, Fields, Part
+from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModelingSettings
+from acclimate.objectives.predictions import (
     TargetScores,
     head_positions,
     model_inputs,
     takes_head_positions,
     token_scores,
 )
-from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModelingSettings
 from acclimate.objectives.rows import Rows
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.randomness import uniform

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from acclimate.objectives.base import Batch, Fields, Objective, Part, TargetScores, pad
+from acclimate.objectives.base import Batch, Fields, Objective, Part, pad
+from acclimate.objectives.predictions import TargetScores
 from acclimate.progress import Listener, Progress, Silent
 from acclimate.scoring.batches import batches_by_length, check_batch_size, one_length_only, token_limit
 from acclimate.scoring.held_out import LABEL_BYTES, HeldOut
