@@ -22,13 +22,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import acclimate
 from acclimate.artifacts import find_manifest, staged_folder, write_json, write_manifest
 from acclimate.errors import ArtifactError, CheckpointError, RecipeError, writing_to
 
 KIND = "run"
 CARD = "README.md"
 Status = Literal["new", "running", "interrupted", "finished"]
-_LIBRARIES = ("acclimate", "torch", "transformers", "tokenizers", "accelerate", "numpy")
+_LIBRARIES = ("torch", "transformers", "tokenizers", "accelerate", "numpy")
 
 
 class RunFolder:
@@ -146,7 +147,8 @@ def write_evaluation(run: RunFolder, figures: Mapping[str, Any]) -> None:
 
 def environment() -> dict[str, str]:
     """Versions of what a run depends on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
+    ours = {"python": platform.python_version(), "acclimate": acclimate.__version__}
+    return {**ours, **{name: version(name) for name in _LIBRARIES}}
 
 
 def now() -> str:

@@ -94,6 +94,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         self.order = Order.of(dataset, args.seed)
         self._token_counter = TokenCounter(dataset, args.seed)
         self._micro_step = 0
+        self._start_step: int | None = None  # the first step of this session; a resumed run has others before
         self._clock = WaitingClock()
         self._saving = False
         if args.max_steps <= 0:
@@ -130,6 +131,8 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         self, epoch_iterator: Iterator[Batch], num_batches: int, device: torch.device
     ) -> tuple[list[Batch], torch.Tensor]:
         """The micro-batches of one optimizer step, and their counts of targets per part, over all processes: [P]."""
+        if self._start_step is None:
+            self._start_step = self.state.global_step
         with self._clock.waiting():
             batches = list(itertools.islice(epoch_iterator, num_batches))
         # Counted where the batches are: to fetch a number from an accelerator is to wait for all that it has to do.
@@ -260,7 +263,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         (The stock Trainer would train one step more.)
         """
         self.state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-        self._initial_global_step = self.state.global_step
+        self._start_step = self.state.global_step
         best = self.state.best_model_checkpoint if self.args.load_best_model_at_end else None
         self._load_from_checkpoint(best or str(checkpoint))
         losses = [record["loss"] for record in self.state.log_history if "loss" in record]
@@ -279,7 +282,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         metrics = dict(output.metrics)
         runtime = metrics.get("train_runtime", 0.0)
         session_tokens = self.tokens_seen - self._token_counter.upto(
-            self._initial_global_step * global_batch_size(self.args)
+            (self._start_step or 0) * global_batch_size(self.args)
         )
         replayed = self._token_counter.replayed_upto(self.examples_seen)
         return {
