@@ -1,8 +1,8 @@
 """Pseudo-log-likelihood of held-out sentences (Salazar et al. 2020, arXiv:1910.14659).
 
-Each token of a sentence is masked in its turn, and the model's log-probabilities of them are summed up. The pieces of the
-same word that follow it are masked along with it (PLL-word-l2r, Kauf & Ivanova 2023, arXiv:2305.10588): a piece that is
-seen gives away the rest of a rare word, which the original measure takes for knowledge.
+Each token of a sentence is masked in its turn, and the model's log-probabilities of them are summed up. The pieces of
+the same word that follow it are masked along with it (PLL-word-l2r, Kauf & Ivanova 2023, arXiv:2305.10588): a piece
+that is seen gives away the rest of a rare word, which the original measure takes for knowledge.
 """
 
 from __future__ import annotations
@@ -99,10 +99,9 @@ def compare_sentences(
         return None
     numbers, units = np.unique(np.array(asked.units), return_inverse=True)
     counts = np.bincount(units, minlength=len(numbers)).astype(np.float64)
-    first, second = (
-        np.bincount(units, weights=[-float(answer.losses.sum()) for answer in answers], minlength=len(numbers))
-        for answers in (before, after)
-    )
+    first, second = (np.zeros(len(numbers)) for _ in range(2))
+    for sums, answers in ((first, before), (second, after)):
+        np.add.at(sums, units, [-float(answer.losses.sum()) for answer in answers])
     return PseudoLogLikelihood(
         before=float(first.sum() / counts.sum()),
         after=float(second.sum() / counts.sum()),
