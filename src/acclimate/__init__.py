@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acclimate.corpus import Corpus, CorpusSettings, SourceSettings, build_corpus, open_corpus
-    from acclimate.evaluation.evaluate import Evaluation, evaluate
+    from acclimate.evaluation.evaluate import evaluate
+    from acclimate.evaluation.results import Evaluation
     from acclimate.inference.detect import Detection, detect, load_detector
     from acclimate.inference.fill import fill, fill_blanks, load_filler
     from acclimate.inference.generate import generate, load_generator
@@ -39,7 +40,7 @@ _HOMES = {
     "SourceSettings": "acclimate.corpus",
     "build_corpus": "acclimate.corpus",
     "open_corpus": "acclimate.corpus",
-    "Evaluation": "acclimate.evaluation.evaluate",
+    "Evaluation": "acclimate.evaluation.results",
     "evaluate": "acclimate.evaluation.evaluate",
     "fill": "acclimate.inference.fill",
     "load_filler": "acclimate.inference.fill",
