@@ -98,23 +98,25 @@ def _words(
     return tuple((start + spans[index][0], start + spans[index][1]) for index in chosen)
 
 
-def window_questions(windows: Sequence[WordWindow], readings: Sequence[Reading]) -> list[list[WindowQuestion]]:
-    """The questions that each of two models gets, of the same words: what one of them cannot be asked is left out."""
-    asked: list[list[WindowQuestion]] = [[] for _ in readings]
+def window_questions(
+    windows: Sequence[WordWindow], after: Reading, before: Reading
+) -> tuple[list[tuple[Encoded, tuple[tuple[int, int], ...]]], list[WindowQuestion], list[WindowQuestion]]:
+    """The words that both models can be asked for: of each stretch its unit and their characters, and the questions to
+    the model before and to the one after."""
+    texts: list[tuple[Encoded, tuple[tuple[int, int], ...]]] = []
+    asked: tuple[list[WindowQuestion], list[WindowQuestion]] = ([], [])
     for window in windows:
         words = window.words
-        for _ in range(2):  # what the first round leaves out is seen by both in the second
-            made = [_question(window, words, reading) for reading in readings]
-            both = set.intersection(*(set(one[0]) for one in made))
-            if len(both) == len(words) or not both:
-                break
-            words = tuple(word for word in words if word in both)
-        if not both or any(one[1] is None for one in made):
+        for _ in range(2):  # what one of them cannot be asked for is seen by both
+            made = [_question(window, words, reading) for reading in (before, after)]
+            words = tuple(word for word in words if all(word in places for places, _ in made))
+        if not words:
             continue
+        texts.append((after.units[window.unit], words))
         for questions, (places, fields) in zip(asked, made, strict=True):
             assert fields is not None
-            questions.append(WindowQuestion(tuple(places[word] for word in words if word in both), fields))
-    return asked
+            questions.append(WindowQuestion(tuple(places[word] for word in words), fields))
+    return texts, *asked
 
 
 def _question(
@@ -137,36 +139,34 @@ def _question(
 
 
 def compare_words(
-    windows: Sequence[tuple[WindowQuestion, WindowQuestion]],
+    questions: tuple[Sequence[WindowQuestion], Sequence[WindowQuestion]],
     texts: Sequence[tuple[Encoded, Sequence[tuple[int, int]]]],
     before: Sequence[Answer],
     after: Sequence[Answer],
     resamples: int,
 ) -> PartComparison:
-    """Nats per word, share of words found whole, and bits per byte, before and after.
+    """Bits per byte and the share of words found whole, before and after.
 
     Args:
-        windows: of each stretch the questions to the model before and to the one after.
+        questions: to the model before and to the one after, a stretch each.
         texts: of each its unit and the characters of its words.
     """
     numbers, index = np.unique([encoded.unit.number for encoded, _ in texts], return_inverse=True)
     losses, right = np.zeros((2, len(numbers))), np.zeros(2)
     counts, num_bytes = np.zeros(len(numbers)), np.zeros(len(numbers))
-    for unit, questions, (encoded, words), answers in zip(
-        index.tolist(), windows, texts, zip(before, after, strict=True), strict=True
-    ):
+    for unit, (encoded, words) in zip(index.tolist(), texts, strict=True):
         counts[unit] += len(words)
         num_bytes[unit] += sum(
             len(encoded.unit.text[first:last].encode("utf-8", "surrogatepass")) for first, last in words
         )
-        for which, (own, answer) in enumerate(zip(questions, answers, strict=True)):
+    for which, answers in enumerate((before, after)):
+        for unit, own, answer in zip(index.tolist(), questions[which], answers, strict=True):
             for places in own.words:
                 chosen = np.isin(answer.places, places)
                 losses[which, unit] += float(answer.losses[chosen].sum())
                 right[which] += bool((answer.ranks[chosen] == 0).all())
     measures = [
         {
-            "loss": float(own.sum() / counts.sum()),
             "accuracy": float(correct / counts.sum()),
             "bits_per_byte": float(own.sum() / math.log(2) / num_bytes.sum()),
         }
@@ -176,7 +176,7 @@ def compare_words(
     return PartComparison(
         before=measures[0],
         after=measures[1],
-        difference=mean_difference(change, counts, resamples=resamples),
+        difference=None,
         bits_per_byte_difference=mean_difference(change / math.log(2), num_bytes, resamples=resamples),
         num_targets=int(counts.sum()),
     )
