@@ -6,7 +6,7 @@ after, and what they said is compared (`comparison.py`). Only one of them is in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ def evaluate(
     run: str | Path,
     *,
     general: str | Path | Mapping[str, Any] | GeneralSettings | None = None,
+    probes: str | Path | Sequence[str | Path] | None = None,
     settings: EvaluationSettings | None = None,
     listener: Listener | None = None,
 ) -> Evaluation:
@@ -37,6 +38,7 @@ def evaluate(
     Args:
         run: the run's folder.
         general: general text: a corpus folder, or anything that `corpus build` takes; default the recipe's.
+        probes: a file of sentences with blanks, or several; default the recipe's.
         settings: default the recipe's `evaluation:` section.
         listener: hears progress.
 
@@ -51,6 +53,9 @@ def evaluate(
     settings = settings or run_settings(run)
     if general is not None:
         settings = settings.model_copy(update={"general": _general_settings(general)})
+    if probes is not None:
+        files = [probes] if isinstance(probes, (str, Path)) else probes
+        settings = settings.model_copy(update={"probes": [str(file) for file in files]})
     after = own_way(opened, load_tokenizer(opened.path))
     texts = gather_texts(opened, settings, after, listener)
     result = _evaluate(opened, settings, texts, after, listener)
