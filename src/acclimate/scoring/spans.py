@@ -265,3 +265,11 @@ def best(candidates: Iterable[SpanCandidate], top_k: int) -> list[SpanCandidate]
     for candidate in candidates:
         found.setdefault(candidate.sequence, candidate)
     return list(found.values())[:top_k]
+
+
+# How encoder-decoders fill gaps, by their objective.
+FILLERS: dict[str, type[SentinelFiller | TextFiller | PieceFiller]] = {
+    "span_denoising": SentinelFiller,
+    "text_infilling": TextFiller,
+    "mass": PieceFiller,
+}
