@@ -8,6 +8,7 @@ from typing import Any
 
 from acclimate.evaluation.breakdown import break_down
 from acclimate.evaluation.examples import Asked, choose_examples
+from acclimate.evaluation.extras import ExtraAnswers
 from acclimate.evaluation.models import Way
 from acclimate.evaluation.passages import compare_passages
 from acclimate.evaluation.plan import RANDOM, TERMS, Answers, Plan, Words
@@ -42,7 +43,7 @@ class Said:
 
     scores: Mapping[str, Sequence[UnitScores]]
     answers: Answers
-    extras: Any = None
+    extras: ExtraAnswers = field(default_factory=ExtraAnswers)
 
 
 @dataclass(frozen=True, eq=False)

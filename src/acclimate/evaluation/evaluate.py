@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.evaluation.comparison import Said, compare
-from acclimate.evaluation.extras import Extras, ask_extras, with_extras, with_verdict
+from acclimate.evaluation.extras import Extras, ask_extras, make_extras, with_extras, with_verdict
 from acclimate.evaluation.models import Way, claims, load_after, load_before, own_way, ready, way_before
 from acclimate.evaluation.plan import Plan, answer, make_plan
 from acclimate.evaluation.results import Evaluation
@@ -87,8 +87,8 @@ def _evaluate(run: RunFolder, settings: EvaluationSettings, texts: Texts, after:
         claim=False,
         notes=texts.notes,
     )
-    extras = Extras(run, settings, texts, after)
-    if not texts.texts and not extras.wanted:
+    extras = make_extras(run, settings, texts, after)
+    if not texts.texts and not extras.probes:
         return empty
     before = way_before(run, after)
     plan = make_plan(texts, settings, after, before, run.manifest["recipe"]["isolate"], listener)
@@ -102,7 +102,7 @@ def _evaluate(run: RunFolder, settings: EvaluationSettings, texts: Texts, after:
         claim=claim and bool(texts.texts),
         notes=(*texts.notes, *plan.notes, *found.notes, *(reasons if texts.texts else ())),
     )
-    return with_extras(result, said_before.extras, said_after.extras)
+    return with_extras(result, extras, said_before.extras, said_after.extras)
 
 
 def _ask_before(
@@ -126,7 +126,7 @@ def _ask_before(
         texts = replace(texts, texts=settled)
     scored = _scores(model, way, texts.texts, "before", settings, listener) if before is None else {}
     answers = answer(model, way, plan.questions(before=True), "before", settings, listener)
-    return texts, Said(scored, answers, ask_extras(extras, model, way, "before", listener))
+    return texts, Said(scored, answers, ask_extras(extras, model, way))
 
 
 def _ask_after(
@@ -142,7 +142,7 @@ def _ask_after(
     model = ready(load_after(run, way))
     scored = _scores(model, way, texts.texts, "after", settings, listener) if same_tokens else {}
     answers = answer(model, way, plan.questions(before=False), "after", settings, listener)
-    return Said(scored, answers, ask_extras(extras, model, way, "after", listener))
+    return Said(scored, answers, ask_extras(extras, model, way))
 
 
 def _scores(
