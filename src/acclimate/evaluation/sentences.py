@@ -22,7 +22,7 @@ from acclimate.scoring.held_out import MASK_SEED
 from acclimate.scoring.questions import Answer, question
 from acclimate.tokens.sentences import sentence_starts
 
-# Tokens of a sentence that is asked: what is shorter says little, what is longer takes its square in time.
+# Tokens of a sentence that is asked: a shorter one says little; a longer one, which takes its square in time, is cut.
 SHORTEST, LONGEST = 4, 64
 
 
@@ -80,15 +80,19 @@ def _chosen(reading: Reading, num_sentences: int) -> list[tuple[Encoded, int, in
 
 
 def _sentences(encoded: Encoded, longest: int) -> Iterator[tuple[int, int]]:
-    """The first token and the end of each sentence of a fitting length that has letters."""
+    """The first token and the end of each sentence that has letters; of a longer one than `longest` its beginning, up
+    to the end of a word."""
     starts = sentence_starts(encoded.unit.text)
     tokens = np.searchsorted(encoded.ends, np.array(starts, dtype=np.int64), side="right").tolist()
     for start, stop, first, end in zip(
         starts, [*starts[1:], len(encoded.unit.text)], tokens, [*tokens[1:], len(encoded)], strict=True
     ):
-        has_letters = any(map(str.isalpha, encoded.unit.text[start:stop]))
-        if SHORTEST <= end - first <= longest and has_letters:
-            yield first, end
+        if end - first < SHORTEST or not any(map(str.isalpha, encoded.unit.text[start:stop])):
+            continue
+        cut = min(end, first + longest)
+        while cut < end and cut > first + SHORTEST and not encoded.word_starts[cut]:
+            cut -= 1
+        yield first, cut
 
 
 def compare_sentences(
