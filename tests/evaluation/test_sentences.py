@@ -40,7 +40,7 @@ def test_the_sum_over_masks_is_that_of_a_loop(tiny_bert: Path) -> None:
     asked = [one for one in word_by_word(read.objective, encoded.ids, encoded.word_starts) if one is not None]
     answers = ask(model, read.objective, asked)
     assert [-float(answer.losses[0]) for answer in answers] == pytest.approx(expected, abs=1e-4)
-    found = compare_sentences(SentenceQuestions(tuple(asked), (0,) * 8), answers, answers, 100)
+    found = compare_sentences(SentenceQuestions(tuple(asked), (0,) * 8, (0,) * 8), answers, answers, 100)
     assert found is not None
     assert found.before == found.after == pytest.approx(np.mean(expected), abs=1e-4)
     assert (found.difference.mean, found.num_tokens, found.num_units) == (0.0, 8, 1)
@@ -50,14 +50,20 @@ def test_the_difference_is_per_token_and_over_units() -> None:
     def answers(*losses: float) -> list[Answer]:
         return [Answer(np.array([0]), np.array([loss]), np.array([1])) for loss in losses]
 
-    # Unit 4 has two tokens, unit 9 one: before -(1 + 3) and -2, after -(1 + 1) and -5.
-    asked = SentenceQuestions(({}, {}, {}), (4, 4, 9))
+    # Sentence 0 has two tokens, sentence 1 one: before -(1 + 3) and -2, after -(1 + 1) and -5. Two units are too few,
+    # so that sentences are drawn.
+    asked = SentenceQuestions(({}, {}, {}), (4, 4, 9), (0, 0, 1))
     found = compare_sentences(asked, answers(1, 3, 2), answers(1, 1, 5), 1000)
     assert found is not None
     assert (found.before, found.after) == (pytest.approx(-6 / 3), pytest.approx(-7 / 3))
     assert found.difference.mean == pytest.approx(-1 / 3)
-    # Only unit 4 was drawn: +2 over 2 tokens; only unit 9: -3.
+    # Only sentence 0 was drawn: +2 over 2 tokens; only sentence 1: -3.
     assert (found.difference.low, found.difference.high) == (pytest.approx(-3), pytest.approx(1))
+    # Six units of two sentences each: units are drawn.
+    twice = SentenceQuestions(({},) * 12, (1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6), tuple(range(12)))
+    over_units = compare_sentences(twice, answers(*[1, 2] * 6), answers(*[2, 1] * 6), 100)
+    assert over_units is not None and over_units.num_units == 6
+    assert (over_units.difference.low, over_units.difference.high) == (0.0, 0.0)
     assert compare_sentences(SentenceQuestions(), [], [], 100) is None
 
 
