@@ -31,6 +31,7 @@ def general(relative: float, low: float = 0.001) -> dict[str, Any]:
 
 FELL = [5 - 0.1 * index for index in range(20)]  # 5.0 … 3.1
 ROSE_LATE = [*FELL[:10], *[4.5] * 10]  # lowest fifth: 4.15; last: 4.5, 8.4 % above
+BEST_TAKEN = manifest(recipe={"training": {"load_best_model_at_end": True}})
 PIECES = {"mean_pieces": 4.1, "general_pieces": 1.3}
 SHORT = {"new_parameters": ["head"], "head_warmup": {"steps": 150, "leveled_off": False}}
 
@@ -60,6 +61,7 @@ NOT_SHOWN: list[tuple[str, Facts]] = [
     ("diverged", facts(ROSE_LATE)),
     ("diverged", facts([3, 2, 1])),  # too few points to tell
     ("overfitting", facts(FELL, held_out=[4.0, 3.5, 3.5])),
+    ("overfitting", facts(FELL, held_out=[4.0, 3.5, 3.6], run=BEST_TAKEN)),
     ("overfitting", facts(FELL, held_out=[3.5, 3.9])),  # two points are no curve
     ("overfitting", facts([*FELL[:4], *[5.0] * 16], held_out=[3.5, 3.6, 3.7])),  # training did not fall either
     ("memorised", facts(FELL, found=domain(part(5.0, -0.5, -0.6, -0.4)), passes=1.9)),
@@ -76,6 +78,7 @@ NOT_SHOWN: list[tuple[str, Facts]] = [
     ("domain_harmed", facts(FELL, found=domain(HARMED), held_out=[4.0, 3.5, 3.6])),  # overfitting says why
     ("still_falling", facts()),
     ("still_falling", facts(FELL, held_out=[4.0, 3.5, 3.6])),
+    ("still_falling", facts(FELL, held_out=[4.0, 3.5, 3.6], run=BEST_TAKEN)),
     ("still_falling", facts(FELL, found=domain(HARMED))),
     ("still_falling", facts(FELL[:3])),
     ("nothing_gained", facts(found=domain(part(2.0, 0.0, -0.01, 0.05)))),
