@@ -178,6 +178,14 @@ def test_memorised_goes_by_the_loss_where_the_verdict_goes_by_bits() -> None:
     assert figures == {"training": pytest.approx(3.25), "held_out": 4.5, "passes": 3.0}
 
 
+def test_no_loss_no_advice_by_it() -> None:
+    bits = {**part(5.0, -0.5, -0.6, -0.4), "before": {"bits_per_byte": 1.0}, "after": {"bits_per_byte": 0.9}}
+    bits |= {"difference": None, "bits_per_byte_difference": {"mean": -0.1, "low": -0.2, "high": -0.05}}
+    case = facts(FELL, found=domain(bits), passes=3.0)
+    assert case.domain is not None and case.domain.outcome == "helped"
+    assert met("memorised", case) is None
+
+
 def zigzag(fall: float, scatter: float) -> list[float]:
     """30 points whose last third falls by `fall` to 2.0 along a line, by turns above and below it by `scatter`."""
     # The last third at a constant rate are 10 points, whose middles are a tenth of it apart.
