@@ -25,6 +25,7 @@ from acclimate.scoring.answers import BLANK, Answer, Asker, LeftToRightAsker, Ma
 from acclimate.scoring.blanks import BlankFiller
 from acclimate.scoring.gaps import MASKS
 from acclimate.scoring.spans import FILLERS
+from acclimate.tokens.added import sentinel_ids
 
 _KEYS = ("text", "expected")
 
@@ -52,27 +53,39 @@ class ProbeAnswers:
     problem: str | None = None
 
 
-def read_probes(paths: str | Path | Iterable[str | Path], *, mask: str | None = None) -> list[ProbeQuestion]:
+def read_probes(
+    paths: str | Path | Iterable[str | Path], *, mask: str | Sequence[str] | None = None
+) -> list[ProbeQuestion]:
     """The questions of a file of probes, or of several.
 
     Args:
         paths: text files (a sentence a line, answers behind tabs, `#` begins a comment), or JSON Lines (`.jsonl`).
-        mask: a further way to write a blank, beside `[MASK]` and `<mask>`: the tokenizer's own.
+        mask: further ways to write a blank, beside `[MASK]` and `<mask>`: the tokenizer's own (`mask_names`).
 
     Raises:
         SourceError: a file cannot be read.
         DataError: lines that are no probes; all of them, with file, line and how to mend it.
     """
+    own = [mask] if isinstance(mask, str) else list(mask or ())
+    names = sorted({*MASKS, *own}, key=len, reverse=True)
+    blank = re.compile("|".join(map(re.escape, names)))
     questions, problems = [], []
     for path in [Path(paths)] if isinstance(paths, (str, Path)) else map(Path, paths):
         for source, line in _lines(path):
             try:
-                questions.append(_question(*_PARSERS[path.suffix == ".jsonl"](line), source, mask))
+                questions.append(_question(*_PARSERS[path.suffix == ".jsonl"](line), source, blank))
             except DataError as error:
                 problems.append(f"{source}: {error}")
     if problems:
         raise DataError("\n  - ".join(["probes that cannot be asked:", *problems]))
     return questions
+
+
+def mask_names(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """How a tokenizer writes what stands for a blank: its mask, and T5's sentinels."""
+    sentinels = tokenizer.convert_ids_to_tokens(list(sentinel_ids(tokenizer)))
+    names = [tokenizer.mask_token, *(str(name).removeprefix("▁") for name in sentinels)]
+    return [str(name) for name in names if name]
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -111,9 +124,8 @@ def _of_json(line: str) -> tuple[str, list[str | None]]:
 _PARSERS: dict[bool, Callable[[str], tuple[str, list[str | None]]]] = {False: _of_text, True: _of_json}
 
 
-def _question(text: str, answers: list[str | None], source: str, mask: str | None) -> ProbeQuestion:
-    names = sorted({*MASKS, *([mask] if mask else [])}, key=len, reverse=True)
-    text = re.sub("|".join(map(re.escape, names)), BLANK, text.strip())
+def _question(text: str, answers: list[str | None], source: str, blank: re.Pattern[str]) -> ProbeQuestion:
+    text = blank.sub(BLANK, text.strip())
     count = text.count(BLANK)
     if count == 0:
         raise DataError(f"there is no mask in {text[:60]!r}; write {BLANK} where the answer belongs")

@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase, TrainingArgu
 from acclimate.artifacts import write_text
 from acclimate.corpus import Corpus
 from acclimate.errors import Interrupted, RecipeError
+from acclimate.evaluation.probes import mask_names, read_probes
 from acclimate.jobs.base_model import BaseModel, Start
 from acclimate.jobs.model_card import model_card
 from acclimate.jobs.preparation import Preparation
@@ -156,6 +157,8 @@ class _Pretraining:
         corpus = self.steps.corpus()
         self._check_same_corpus(corpus)
         tokens = self.steps.tokenizer(corpus, objective_name, config)
+        if recipe.evaluation.probes is not None:  # a mistake in them is told before training
+            read_probes(recipe.evaluation.probes, mask=mask_names(tokens.tokenizer))
         objective = self.steps.objective(objective_name, tokens.tokenizer, config, recipe.seed)
         start = BaseModel(recipe, self.folder, tokens, objective, self.listener).start()
         if recipe.packing and objective.packs and not start.packed:
