@@ -25,9 +25,10 @@ from acclimate.scoring.answers import BLANK, Answer, Asker, LeftToRightAsker, Ma
 from acclimate.scoring.blanks import BlankFiller
 from acclimate.scoring.gaps import MASKS
 from acclimate.scoring.spans import FILLERS
-from acclimate.tokens.added import sentinel_ids
 
 _KEYS = ("text", "expected")
+# How T5 writes the gaps of a text.
+_SENTINEL = r"<extra_id_\d+>"
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,19 @@ class ProbeAnswers:
     problem: str | None = None
 
 
-def read_probes(
-    paths: str | Path | Iterable[str | Path], *, mask: str | Sequence[str] | None = None
-) -> list[ProbeQuestion]:
+def read_probes(paths: str | Path | Iterable[str | Path], *, mask: str | None = None) -> list[ProbeQuestion]:
     """The questions of a file of probes, or of several.
 
     Args:
         paths: text files (a sentence a line, answers behind tabs, `#` begins a comment), or JSON Lines (`.jsonl`).
-        mask: further ways to write a blank, beside `[MASK]` and `<mask>`: the tokenizer's own (`mask_names`).
+        mask: a further way to write a blank, beside `[MASK]`, `<mask>` and T5's `<extra_id_0>`: the tokenizer's own.
 
     Raises:
         SourceError: a file cannot be read.
         DataError: lines that are no probes; all of them, with file, line and how to mend it.
     """
-    own = [mask] if isinstance(mask, str) else list(mask or ())
-    names = sorted({*MASKS, *own}, key=len, reverse=True)
-    blank = re.compile("|".join(map(re.escape, names)))
+    names = sorted({*MASKS, *([mask] if mask else [])}, key=len, reverse=True)
+    blank = re.compile("|".join([*map(re.escape, names), _SENTINEL]))
     questions, problems = [], []
     for path in [Path(paths)] if isinstance(paths, (str, Path)) else map(Path, paths):
         for source, line in _lines(path):
@@ -79,13 +77,6 @@ def read_probes(
     if problems:
         raise DataError("\n  - ".join(["probes that cannot be asked:", *problems]))
     return questions
-
-
-def mask_names(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """How a tokenizer writes what stands for a blank: its mask, and T5's sentinels."""
-    sentinels = tokenizer.convert_ids_to_tokens(list(sentinel_ids(tokenizer)))
-    names = [tokenizer.mask_token, *(str(name).removeprefix("▁") for name in sentinels)]
-    return [str(name) for name in names if name]
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase, TrainingArgu
 from acclimate.artifacts import write_text
 from acclimate.corpus import Corpus
 from acclimate.errors import Interrupted, RecipeError
-from acclimate.evaluation.probes import mask_names, read_probes
+from acclimate.evaluation.probes import read_probes
 from acclimate.jobs.base_model import BaseModel, Start
 from acclimate.jobs.model_card import model_card
 from acclimate.jobs.preparation import Preparation
@@ -158,7 +158,7 @@ class _Pretraining:
         self._check_same_corpus(corpus)
         tokens = self.steps.tokenizer(corpus, objective_name, config)
         if recipe.evaluation.probes is not None:  # a mistake in them is told before training
-            read_probes(recipe.evaluation.probes, mask=mask_names(tokens.tokenizer))
+            read_probes(recipe.evaluation.probes, mask=tokens.tokenizer.mask_token)
         objective = self.steps.objective(objective_name, tokens.tokenizer, config, recipe.seed)
         start = BaseModel(recipe, self.folder, tokens, objective, self.listener).start()
         if recipe.packing and objective.packs and not start.packed:
