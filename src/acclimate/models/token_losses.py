@@ -33,12 +33,13 @@ class TokenLosses:
     Attributes:
         total: sum of the losses in nats, differentiable.
         losses: [N] fp32, without gradient; 0 where the label is no target.
-        correct: [N] bool; whether the likeliest token is the label.
+        correct: [N] bool; whether the likeliest token is the label. None while gradients are taken: training has no use
+            for it, and to look for the largest of V numbers is a pass over all of them.
     """
 
     total: torch.Tensor
     losses: torch.Tensor
-    correct: torch.Tensor
+    correct: torch.Tensor | None
 
 
 def token_losses(
@@ -69,16 +70,19 @@ def token_losses(
         return TokenLosses(losses_N.sum(), losses_N.detach(), correct_N)
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     if torch.is_grad_enabled() and (hidden_NH.requires_grad or trained):
-        return TokenLosses(*_ChunkedLosses.apply(head, labels_N, size, hidden_NH, *trained))  # type: ignore[no-untyped-call]
+        total, losses_N = _ChunkedLosses.apply(head, labels_N, size, hidden_NH, *trained)  # type: ignore[no-untyped-call]
+        return TokenLosses(total, losses_N, None)
     parts = [_losses(head(hidden), labels) for hidden, labels in _chunks(hidden_NH, labels_N, size)]
-    losses_N, correct_N = (torch.cat(part) for part in zip(*parts, strict=True))
-    return TokenLosses(losses_N.sum(), losses_N, correct_N)
+    losses_N = torch.cat([losses for losses, _ in parts])
+    right = [correct for _, correct in parts if correct is not None]
+    return TokenLosses(losses_N.sum(), losses_N, torch.cat(right) if right else None)
 
 
-def _losses(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _losses(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The losses [N] in fp32, and where no gradient is taken whether the likeliest token is the label: [N] bool."""
     logits_NV = logits_NV.float()
     losses_N = F.cross_entropy(logits_NV, labels_N, ignore_index=IGNORE, reduction="none")
-    return losses_N, logits_NV.detach().argmax(-1).eq(labels_N)
+    return losses_N, None if torch.is_grad_enabled() else logits_NV.argmax(-1).eq(labels_N)
 
 
 def _chunks(hidden_NH: torch.Tensor, labels_N: torch.Tensor, size: int) -> Any:
@@ -86,33 +90,32 @@ def _chunks(hidden_NH: torch.Tensor, labels_N: torch.Tensor, size: int) -> Any:
 
 
 class _ChunkedLosses(torch.autograd.Function):
-    """(total, losses, correct) of hidden states and head; the gradient of `total` is taken in the forward pass."""
+    """(total, losses) of hidden states and head; the gradient of `total` is taken in the forward pass."""
 
     @staticmethod
     def forward(
         ctx: Any, head: Head, labels_N: torch.Tensor, size: int, hidden_NH: torch.Tensor, *parameters: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         hidden_grad = torch.zeros_like(hidden_NH)
         # Summed over chunks in fp32, whatever the weights are.
         grads = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
-        losses, correct = [], []
+        losses = []
         for number, (hidden, labels) in enumerate(_chunks(hidden_NH.detach(), labels_N, size)):
             with torch.enable_grad():
                 hidden = hidden.requires_grad_(True)
-                part, right = _losses(head(hidden), labels)
+                part, _ = _losses(head(hidden), labels)
                 found = torch.autograd.grad(part.sum(), [hidden, *parameters], allow_unused=True)
             hidden_grad[number * size : number * size + len(labels)] = found[0]
             for grad, one in zip(grads, found[1:], strict=True):
                 if one is not None:
                     grad.add_(one)
             losses.append(part.detach())
-            correct.append(right)
-        losses_N, correct_N = torch.cat(losses), torch.cat(correct)
+        losses_N = torch.cat(losses)
         ctx.save_for_backward(
             hidden_grad, *(grad.to(parameter.dtype) for grad, parameter in zip(grads, parameters, strict=True))
         )
-        ctx.mark_non_differentiable(losses_N, correct_N)
-        return losses_N.sum(), losses_N, correct_N
+        ctx.mark_non_differentiable(losses_N)
+        return losses_N.sum(), losses_N
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from acclimate.objectives.base import HEAD_POSITIONS, IGNORE, PADDING_SEGMENT, Batch
+from acclimate.objectives.base import HEAD_POSITIONS, IGNORE, PADDING_SEGMENT, TEXT_BOUNDS, Batch
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class TargetScores:
 
     `rows` and `columns` say where in the batch's labels a target stands, `segments` in which piece of its row;
     `labels` are what was to be said. `total` is the sum of the losses, differentiable; the losses themselves need not
-    be.
+    be. `correct` is None while gradients are taken.
     """
 
     losses: torch.Tensor
-    correct: torch.Tensor
+    correct: torch.Tensor | None
     labels: torch.Tensor
     rows: torch.Tensor
     columns: torch.Tensor
@@ -87,9 +87,8 @@ def token_scores(
     logits_NV = (logits[0] if gathered else logits.flatten(0, 1)[positions_N]).float()
     labels_N = batch["labels"].flatten()[positions_N + shift]
     losses_N = F.cross_entropy(logits_NV, labels_N, reduction="none")
-    return _scores_at(
-        positions_N + shift, batch, segments, losses_N, logits_NV.detach().argmax(-1).eq(labels_N), losses_N.sum()
-    )
+    correct_N = None if torch.is_grad_enabled() else logits_NV.argmax(-1).eq(labels_N)
+    return _scores_at(positions_N + shift, batch, segments, losses_N, correct_N, losses_N.sum())
 
 
 def head_positions(batch: Batch, shift: int = 0) -> torch.Tensor:
@@ -104,7 +103,7 @@ def _scores_at(
     batch: Batch,
     segments: str,
     losses_N: torch.Tensor,
-    correct_N: torch.Tensor,
+    correct_N: torch.Tensor | None,
     total: torch.Tensor,
 ) -> TargetScores:
     """Scores of the targets at some places of the rows laid end to end."""
@@ -129,5 +128,6 @@ def model_inputs(batch: Batch, *names: str, model: Any = None) -> Batch:
     inputs = {name: batch[name] for name in ("input_ids", "visibility", *names) if name in batch}
     segments = batch["segment_ids"]
     if "visibility" in inputs or is_packed(batch, model):
-        return {**inputs, "segment_ids": segments, "position_ids": batch["position_ids"]}
+        known = {TEXT_BOUNDS: batch[TEXT_BOUNDS]} if TEXT_BOUNDS in batch and _says(model, "takes_segments") else {}
+        return {**inputs, **known, "segment_ids": segments, "position_ids": batch["position_ids"]}
     return {**inputs, "attention_mask": segments.ne(PADDING_SEGMENT).long()}
