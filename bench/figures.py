@@ -83,8 +83,8 @@ def write(rows: Iterable[Row], folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path) -> list[Row]:
-    """The rows that are kept in a folder, by name."""
-    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    """The rows that are kept in a folder, by name: those of each hardware in a folder of its own (`hardware_folder`)."""
+    rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/*.json"))]
     return sorted(rows, key=lambda found: found["name"])
 
 
@@ -127,13 +127,22 @@ def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
-def hardware_name(found: Mapping[str, Any]) -> str:
-    """What a kept row was measured on, for people."""
-    hardware = found.get("hardware") or {}
-    versions = found.get("versions") or {}
+def _hardware_parts(hardware: Mapping[str, Any]) -> list[str]:
     parts = [hardware.get("gpu") or hardware.get("cpu") or "unknown hardware"]
     if not hardware.get("gpu"):
         parts += [f"{hardware.get('threads')} threads", *hardware.get("instructions", ())]
+    return parts
+
+
+def hardware_folder(hardware: Mapping[str, Any]) -> str:
+    """The name of the folder of what was measured on a machine: `nvidia-h200`."""
+    return file_name("-".join(_hardware_parts(hardware))).removesuffix(".json")
+
+
+def hardware_name(found: Mapping[str, Any]) -> str:
+    """What a kept row was measured on, for people."""
+    versions = found.get("versions") or {}
+    parts = _hardware_parts(found.get("hardware") or {})
     parts += [f"{name} {versions[name]}" for name in ("torch", "transformers") if name in versions]
     return ", ".join(map(str, parts))
 

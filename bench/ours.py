@@ -14,7 +14,7 @@ def train(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> acclimat
     """Train by the recipe of `settings`, changed by `overrides` (dotted paths).
 
     Args:
-        settings: model and corpus (folders), objective, batch, length, output_dir; `training`; `lora`.
+        settings: model and corpus (folders), objective, batch, length, device, output_dir; `training`; `lora`.
     """
     return acclimate.pretrain(
         settings["model"],
@@ -25,6 +25,7 @@ def train(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> acclimat
         training={
             "per_device_train_batch_size": settings["batch"],
             "save_strategy": "no",
+            "use_cpu": settings["device"] == "cpu",
             **settings["training"],
         },
         overrides=overrides,

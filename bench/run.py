@@ -7,7 +7,8 @@
     python bench/run.py --device cuda      the same on a GPU; found by itself where there is one
     python bench/run.py --table            no measuring: the table of docs/performance.md from bench/results
 
-Prints medians and ratios, and keeps each row in `bench/results/NAME.json` (`bench/results/quick` with `--quick`).
+Prints medians and ratios, and keeps each row in `bench/results/HARDWARE/NAME.json` (`bench/results-quick` with
+`--quick`).
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ def main() -> None:
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "quick": setup.quick,
     }
-    folder = figures.RESULTS / "quick" if setup.quick else figures.RESULTS
+    home = figures.RESULTS.with_name("results-quick") if setup.quick else figures.RESULTS
+    folder = home / figures.hardware_folder(setup.hardware)
     rows: list[figures.Row] = []
     started = time.monotonic()
     for name, benchmark in chosen(arguments.only, setup.device).items():

@@ -9,7 +9,7 @@ from typing import Any
 
 import figures
 from acclimate.hardware import has_fast_bf16
-from cases import ABLATIONS, VARIANTS, Case, cases, tuned_candidates
+from cases import ABLATIONS, VARIANTS, Case, cases, ours_training, tuned_candidates
 from hardware import peak
 from materials import MODELS, Sources
 from measured import measure
@@ -140,7 +140,8 @@ def contestants(case: Case, folders: Mapping[str, str], tuned: Mapping[str, Any]
     if has_dropout(case) and not setup.quick:
         off = {**told(**tuned), "config": NO_DROPOUT[MODELS[case.model].config["model_type"]]}
         found.append(Contestant("tuned, no dropout", "tuned", off, {}))
-    return found + [Contestant(name, "ours", told(), VARIANTS[name]) for name in variants]
+    mine = told(**ours_training(setup.device))
+    return found + [Contestant(name, "ours", mine, VARIANTS[name]) for name in variants]
 
 
 def run_all(found: Sequence[Contestant], case: Case, setup: Setup) -> dict[str, list[Report]]:
@@ -190,7 +191,8 @@ class Comparison:
     def rows(self) -> list[figures.Row]:
         speed, memory = self.speed, self.memory
         equal = "both with the configuration's dropout" if has_dropout(self.case) else "neither has dropout"
-        tuned = f"{equal}; {self.tried}"
+        compiled = "; ours compiled, as long runs are" if ours_training(self.setup.device) else ""
+        tuned = f"{equal}; {self.tried}{compiled}"
         rows = [
             speed("against plain", "plain", "ours", equal),
             speed("against tuned, equal dropout", "tuned", "ours", tuned),
@@ -265,7 +267,7 @@ def ablation(setup: Setup, only: Sequence[str]) -> list[figures.Row]:
     """What each idea gives: ours without it stands where the peer stands. In the first case, or the one named."""
     (case, *_) = [case for case in setup.cases() if not only or case.name in only]
     folders = setup.prepare(case.model)
-    settings = case.settings(folders, setup.device, {})
+    settings = case.settings(folders, setup.device, ours_training(setup.device))
     found = {"ours": Contestant("ours", "ours", settings, {})}
     for idea, overrides in ABLATIONS.items():
         found[f"without {idea}"] = Contestant(f"without {idea}", "ours", settings, overrides)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
+import shutil
+from importlib.util import find_spec
 
 # What `mallopt` calls them (malloc.h of glibc).
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
@@ -33,6 +36,12 @@ def cpu_capabilities() -> dict[str, object]:
     # torch 2.9 has no public way.
     names = {"amx_tile": "_is_amx_tile_supported", "avx512_bf16": "_is_avx512_bf16_supported"}
     return {name: getattr(torch.cpu, function)() for name, function in names.items() if hasattr(torch.cpu, function)}
+
+
+def can_compile() -> bool:
+    """Whether `torch.compile` finds what it makes a GPU's kernels with: Triton, and a C compiler."""
+    compilers = (os.environ.get("CC"), "gcc", "clang", "cc")
+    return find_spec("triton") is not None and any(name and shutil.which(name) for name in compilers)
 
 
 def keep_memory() -> bool:

@@ -31,6 +31,7 @@ def general(relative: float, low: float = 0.001) -> dict[str, Any]:
 
 FELL = [5 - 0.1 * index for index in range(20)]  # 5.0 … 3.1
 ROSE_LATE = [*FELL[:10], *[4.5] * 10]  # lowest fifth: 4.15; last: 4.5, 8.4 % above
+BEST_TAKEN = manifest(recipe={"training": {"load_best_model_at_end": True}})
 PIECES = {"mean_pieces": 4.1, "general_pieces": 1.3}
 SHORT = {"new_parameters": ["head"], "head_warmup": {"steps": 150, "leveled_off": False}}
 
@@ -60,6 +61,7 @@ NOT_SHOWN: list[tuple[str, Facts]] = [
     ("diverged", facts(ROSE_LATE)),
     ("diverged", facts([3, 2, 1])),  # too few points to tell
     ("overfitting", facts(FELL, held_out=[4.0, 3.5, 3.5])),
+    ("overfitting", facts(FELL, held_out=[4.0, 3.5, 3.6], run=BEST_TAKEN)),
     ("overfitting", facts(FELL, held_out=[3.5, 3.9])),  # two points are no curve
     ("overfitting", facts([*FELL[:4], *[5.0] * 16], held_out=[3.5, 3.6, 3.7])),  # training did not fall either
     ("memorised", facts(FELL, found=domain(part(5.0, -0.5, -0.6, -0.4)), passes=1.9)),
@@ -76,6 +78,7 @@ NOT_SHOWN: list[tuple[str, Facts]] = [
     ("domain_harmed", facts(FELL, found=domain(HARMED), held_out=[4.0, 3.5, 3.6])),  # overfitting says why
     ("still_falling", facts()),
     ("still_falling", facts(FELL, held_out=[4.0, 3.5, 3.6])),
+    ("still_falling", facts(FELL, held_out=[4.0, 3.5, 3.6], run=BEST_TAKEN)),
     ("still_falling", facts(FELL, found=domain(HARMED))),
     ("still_falling", facts(FELL[:3])),
     ("nothing_gained", facts(found=domain(part(2.0, 0.0, -0.01, 0.05)))),
@@ -173,6 +176,14 @@ def test_memorised_goes_by_the_loss_where_the_verdict_goes_by_bits() -> None:
     found = evaluation(objective="clm", domain=text(both))
     figures = met("memorised", facts(FELL, found=found, passes=3.0))
     assert figures == {"training": pytest.approx(3.25), "held_out": 4.5, "passes": 3.0}
+
+
+def test_no_loss_no_advice_by_it() -> None:
+    bits = {**part(5.0, -0.5, -0.6, -0.4), "before": {"bits_per_byte": 1.0}, "after": {"bits_per_byte": 0.9}}
+    bits |= {"difference": None, "bits_per_byte_difference": {"mean": -0.1, "low": -0.2, "high": -0.05}}
+    case = facts(FELL, found=domain(bits), passes=3.0)
+    assert case.domain is not None and case.domain.outcome == "helped"
+    assert met("memorised", case) is None
 
 
 def zigzag(fall: float, scatter: float) -> list[float]:

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from acclimate.errors import DataError, SourceError
-from acclimate.evaluation.probes import ProbeAnswers, ProbeQuestion, ask, asker_of, compare, read_probes, why_not_asked
+from acclimate.evaluation.probes import (
+    ProbeAnswers,
+    ProbeQuestion,
+    ask,
+    asker_of,
+    compare,
+    read_probes,
+    why_not_asked,
+)
 from acclimate.models.families import family
 from acclimate.models.loading import decoder_start_id
 from acclimate.objectives import make_objective
@@ -54,6 +62,15 @@ def test_json_lines(tmp_path: Path) -> None:
         ("a [MASK] b [MASK]", (None, "x")),
         ("a [MASK]", (None,)),
     ]
+
+
+def test_other_ways_to_write_a_blank(tmp_path: Path) -> None:
+    path = written(tmp_path, "a <extra_id_0> b <extra_id_11>\tx\ty")
+    assert read_probes(path)[0].text == "a [MASK] b [MASK]"
+    path = written(tmp_path, "a [GAP]")
+    assert read_probes(path, mask="[GAP]")[0].text == "a [MASK]"
+    with pytest.raises(DataError, match="no mask in"):
+        read_probes(path)
 
 
 def test_several_files(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from acclimate.models.sparse_head import predict_at_positions
 from acclimate.objectives.predictions import takes_head_positions
 from acclimate.recipe import validate
 from acclimate.training import compute
-from acclimate.training.compute import ComputeSettings, set_up
+from acclimate.training.compute import ComputeSettings, set_up, wants_compile, with_compile
 from acclimate.training.settings import training_arguments
 from tests.models.tiny import tiny_model
 
@@ -75,6 +75,36 @@ def test_the_kernel_of_a_gpu(values: dict[str, bool], dropout: float | None, ker
     chosen = set_up(bert(), ComputeSettings(), arguments("cuda", **values), {}, dropout=dropout)
     assert chosen["attention"] == kernel
     assert not chosen["byte_dropout"] and not chosen["keep_memory"]
+
+
+@pytest.mark.parametrize(
+    ("training", "device", "steps", "model_type", "packed", "expected"),
+    [
+        ({}, "cuda", 2000, "bert", True, True),
+        ({}, "cuda", 1999, "bert", True, False),  # would not be repaid
+        ({}, "cpu", 2000, "bert", True, False),
+        ({}, "cuda", 2000, "bert", False, False),  # rows of many lengths
+        ({}, "cuda", 2000, "albert", True, False),  # its layers are one
+        ({"torch_compile": False}, "cuda", 2000, "bert", True, False),
+        ({"torch_compile": True}, "cpu", 1, "bert", False, True),
+    ],
+)
+def test_long_runs_on_a_gpu_are_compiled(
+    training: dict[str, bool],
+    device: str,
+    steps: int,
+    model_type: str,
+    packed: bool,
+    expected: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compute, "can_compile", lambda: True)
+    monkeypatch.setattr(compute, "fall_back_where_needed", lambda: None)
+    model = tiny_model(model_type, "AutoModelForMaskedLM")
+    found = with_compile(training, arguments(device, max_steps=steps), model, packed=packed)
+    assert wants_compile(found) is expected
+    monkeypatch.setattr(compute, "can_compile", lambda: False)
+    assert with_compile(training, arguments(device, max_steps=steps), model, packed=packed) == training
 
 
 def test_a_model_with_its_own_attention_keeps_it() -> None:

@@ -55,9 +55,10 @@ def evaluate(
 def print_evaluation(evaluation: Evaluation) -> None:
     """The verdict, before and after as tables, and what may be said of it."""
     from acclimate.cli.console import print_table, print_text
-    from acclimate.evaluation.wording import whole_text
 
     if evaluation.verdict is not None:
+        from acclimate.evaluation.wording import whole_text
+
         print_text(whole_text(evaluation.verdict.to_json()))
         print_text()
     texts = {"your documents": evaluation.domain, "general text": evaluation.general}

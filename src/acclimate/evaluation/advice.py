@@ -100,7 +100,14 @@ def diverged(facts: Facts) -> Figures | None:
 
 
 def overfitting(facts: Facts) -> Figures | None:
-    """The held-out loss had its minimum before the end, while the training loss went on falling."""
+    """The held-out loss had its minimum before the end, while the training loss went on falling; not where the model of
+    the minimum was taken in the end."""
+    training = facts.recipe.get("training") or {}
+    return None if training.get("load_best_model_at_end") else _turned(facts)
+
+
+def _turned(facts: Facts) -> Figures | None:
+    """Where the held-out loss had its minimum, if it was before the end of a training loss that fell."""
     points = facts.curve.held_out
     if len(points) < LEAST_HELD_OUT_POINTS or diverged(facts):
         return None
@@ -119,17 +126,18 @@ def overfitting(facts: Facts) -> Figures | None:
 
 def memorised(facts: Facts) -> Figures | None:
     """After some passes, the training loss is far below the held-out loss; where no held-out curve tells more."""
-    if facts.domain is None or facts.domain.after is None or overfitting(facts) or diverged(facts):
+    if facts.domain is None or facts.domain.after is None or _turned(facts) or diverged(facts):
         return None
     parts = facts.evaluation["domain"]["parts"]
     fifths = facts.curve.fifths()
     # The losses of several parts are logged as one sum, and replayed text has a loss of its own.
     if len(parts) > 1 or not fifths or facts.recipe.get("replay") or (facts.passes or 0) < LEAST_PASSES:
         return None
-    held_out = float(judged_part(facts.evaluation["domain"], str(facts.evaluation["objective"]))["after"]["loss"])
-    if fifths[-1] > (1 - LEAST_GAP) * held_out:
+    # Where tokenizers differ, there is no loss per target.
+    held_out = judged_part(facts.evaluation["domain"], str(facts.evaluation["objective"]))["after"].get("loss")
+    if held_out is None or fifths[-1] > (1 - LEAST_GAP) * held_out:
         return None
-    return {"training": fifths[-1], "held_out": held_out, **_known(passes=facts.passes)}
+    return {"training": fifths[-1], "held_out": float(held_out), **_known(passes=facts.passes)}
 
 
 def domain_harmed(facts: Facts) -> Figures | None:
@@ -143,7 +151,7 @@ def domain_harmed(facts: Facts) -> Figures | None:
 def still_falling(facts: Facts) -> Figures | None:
     """The training loss was falling at the end, by the learning done (see `curve.py`), and the held-out loss with
     it."""
-    if diverged(facts) or overfitting(facts) or memorised(facts):
+    if diverged(facts) or _turned(facts) or memorised(facts):
         return None
     if facts.domain is not None and facts.domain.outcome == "harmed":
         return None

@@ -27,6 +27,8 @@ from acclimate.scoring.gaps import MASKS
 from acclimate.scoring.spans import FILLERS
 
 _KEYS = ("text", "expected")
+# How T5 writes the gaps of a text.
+_SENTINEL = r"<extra_id_\d+>"
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,19 @@ def read_probes(paths: str | Path | Iterable[str | Path], *, mask: str | None = 
 
     Args:
         paths: text files (a sentence a line, answers behind tabs, `#` begins a comment), or JSON Lines (`.jsonl`).
-        mask: a further way to write a blank, beside `[MASK]` and `<mask>`: the tokenizer's own.
+        mask: a further way to write a blank, beside `[MASK]`, `<mask>` and T5's `<extra_id_0>`: the tokenizer's own.
 
     Raises:
         SourceError: a file cannot be read.
         DataError: lines that are no probes; all of them, with file, line and how to mend it.
     """
+    names = sorted({*MASKS, *([mask] if mask else [])}, key=len, reverse=True)
+    blank = re.compile("|".join([*map(re.escape, names), _SENTINEL]))
     questions, problems = [], []
     for path in [Path(paths)] if isinstance(paths, (str, Path)) else map(Path, paths):
         for source, line in _lines(path):
             try:
-                questions.append(_question(*_PARSERS[path.suffix == ".jsonl"](line), source, mask))
+                questions.append(_question(*_PARSERS[path.suffix == ".jsonl"](line), source, blank))
             except DataError as error:
                 problems.append(f"{source}: {error}")
     if problems:
@@ -111,9 +115,8 @@ def _of_json(line: str) -> tuple[str, list[str | None]]:
 _PARSERS: dict[bool, Callable[[str], tuple[str, list[str | None]]]] = {False: _of_text, True: _of_json}
 
 
-def _question(text: str, answers: list[str | None], source: str, mask: str | None) -> ProbeQuestion:
-    names = sorted({*MASKS, *([mask] if mask else [])}, key=len, reverse=True)
-    text = re.sub("|".join(map(re.escape, names)), BLANK, text.strip())
+def _question(text: str, answers: list[str | None], source: str, blank: re.Pattern[str]) -> ProbeQuestion:
+    text = blank.sub(BLANK, text.strip())
     count = text.count(BLANK)
     if count == 0:
         raise DataError(f"there is no mask in {text[:60]!r}; write {BLANK} where the answer belongs")

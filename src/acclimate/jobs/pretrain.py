@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase, TrainingArgu
 from acclimate.artifacts import write_text
 from acclimate.corpus import Corpus
 from acclimate.errors import Interrupted, RecipeError
+from acclimate.evaluation.probes import read_probes
 from acclimate.jobs.base_model import BaseModel, Start
 from acclimate.jobs.model_card import model_card
 from acclimate.jobs.preparation import Preparation
@@ -34,13 +35,13 @@ from acclimate.training.checkpoints import (
     find_checkpoints,
     newest_whole_checkpoint,
 )
-from acclimate.training.compute import length_multiple, set_up
+from acclimate.training.compute import length_multiple, set_up, with_compile
 from acclimate.training.cost import Stopwatch, seconds_in, training_cost
 from acclimate.training.run_folder import CARD, claim_run_folder, environment, now
 from acclimate.training.settings import training_arguments
 from acclimate.training.stream import ExampleDataset, ReplayDataset
 from acclimate.training.trackers import never_ask
-from acclimate.training.trainer import EvaluateHeldOut, ObjectiveTrainer
+from acclimate.training.trainer import EvaluateHeldOut, ObjectiveTrainer, settle_steps
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,8 @@ class _Pretraining:
         corpus = self.steps.corpus()
         self._check_same_corpus(corpus)
         tokens = self.steps.tokenizer(corpus, objective_name, config)
+        if recipe.evaluation.probes is not None:  # a mistake in them is told before training
+            read_probes(recipe.evaluation.probes, mask=tokens.tokenizer.mask_token)
         objective = self.steps.objective(objective_name, tokens.tokenizer, config, recipe.seed)
         start = BaseModel(recipe, self.folder, tokens, objective, self.listener).start()
         if recipe.packing and objective.packs and not start.packed:
@@ -235,7 +238,9 @@ class _Pretraining:
             raise RecipeError(
                 "`training.eval_strategy` asks for evaluation, but the corpus has too few documents to hold any out"
             )
-        self._set_up(prepared.start.model, args)
+        settle_steps(args, prepared.train)
+        training = with_compile(recipe.training, args, prepared.start.model, packed=prepared.start.packed)
+        self._set_up(prepared.start.model, args, training)
         with StopOnSignal(self.listener) as stop:
             trainer = ObjectiveTrainer(
                 prepared.start.model,
@@ -245,7 +250,7 @@ class _Pretraining:
                 held_out=prepared.train if evaluates else None,
                 evaluate_held_out=self._scorer(prepared) if evaluates else None,
                 callbacks=[stopwatch := Stopwatch(), MetricsFile(run.path / "metrics.jsonl"), stop],
-                length_multiple=length_multiple(recipe.training, recipe.max_length, packed=prepared.start.packed),
+                length_multiple=length_multiple(training, recipe.max_length, packed=prepared.start.packed),
             )
             trainer.add_callback(ProgressTeller(self.listener, "training", lambda: trainer.tokens_seen))
             found = self._checkpoint()
@@ -262,9 +267,9 @@ class _Pretraining:
             run.save_model(lambda folder: self._save(trainer, folder, prepared, summary))
             run.update(status="finished", finished=now(), summary=summary, device=str(args.device))
 
-    def _set_up(self, model: Any, args: TrainingArguments) -> None:
+    def _set_up(self, model: Any, args: TrainingArguments, training: Mapping[str, Any]) -> None:
         recipe = self.recipe
-        chosen = set_up(model, recipe.compute, args, recipe.training, dropout=recipe.model.dropout)
+        chosen = set_up(model, recipe.compute, args, training, dropout=recipe.model.dropout)
         before = self.folder.manifest.get("compute")
         if before is not None and before["precision"] != chosen["precision"]:
             self.listener.message(
@@ -275,6 +280,7 @@ class _Pretraining:
         self.listener.message(
             f"computing in {chosen['precision']} on {args.device}"
             + (f", attention by {chosen['attention']}" if chosen["attention"] else "")
+            + (", compiled" if chosen["torch_compile"] else "")
         )
 
     def _save(self, trainer: ObjectiveTrainer, folder: Path, prepared: _Prepared, summary: Mapping[str, float]) -> None:

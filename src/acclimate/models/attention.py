@@ -53,12 +53,14 @@ class _Layout:
         visibility: [B, L] by whom of its segment each token is seen: `BY_ALL`, `BY_LATER` or `BY_EARLIER`. None: as the
             model's own rule says.
         decoder: the same of the decoder's tokens, [B, T] each, in an encoder-decoder.
+        bounds: [S + 1] int32, where each text begins in the rows laid end to end, and their end; None: not known yet.
     """
 
     segment_ids: torch.Tensor
     position_ids: torch.Tensor
     visibility: torch.Tensor | None = None
     decoder: _Layout | None = None
+    bounds: torch.Tensor | None = None
 
 
 class _Current:
@@ -172,9 +174,10 @@ def separate_segments(model: Any) -> None:
     """Make `model(..., segment_ids=...)` keep segments apart; without `segment_ids` it works as before.
 
     `position_ids`, where given, count from 0 in each segment, and are counted so where they are not given; the model's
-    own offset is added here. An encoder-decoder takes `decoder_segment_ids` beside `segment_ids`; where it gets
-    `labels` alone, they are shifted within their segments. Caching is off for packed rows unless asked for. Saving the
-    model afterwards writes no name of ours into `config.json`.
+    own offset is added here. `text_bounds`, where given, spares a GPU's kernel to look for the bounds of the texts. An
+    encoder-decoder takes `decoder_segment_ids` beside `segment_ids`; where it gets `labels` alone, they are shifted
+    within their segments. Caching is off for packed rows unless asked for. Saving the model afterwards writes no name
+    of ours into `config.json`.
 
     Args:
         model: a model of `transformers`, bare or with adapters of PEFT.
@@ -211,9 +214,10 @@ def _take_segments(model: PreTrainedModel) -> None:
         decoder_segment_ids: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         visibility: torch.Tensor | None = None,
+        text_bounds: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
-        layout = _layout_of(self, segment_ids, decoder_segment_ids, position_ids, visibility)
+        layout = _layout_of(self, segment_ids, decoder_segment_ids, position_ids, visibility, text_bounds)
         _check_shape("input_ids", kwargs.get("input_ids"), segment_ids)
         _check_shape("decoder_input_ids", kwargs.get("decoder_input_ids"), decoder_segment_ids)
         if layout is not None:
@@ -244,6 +248,7 @@ def _layout_of(
     decoder_segment_ids: torch.Tensor | None,
     position_ids: torch.Tensor | None,
     visibility: torch.Tensor | None,
+    text_bounds: torch.Tensor | None,
 ) -> _Layout | None:
     if bool(model.config.is_encoder_decoder) and (segment_ids is None) != (decoder_segment_ids is None):
         raise ModelError("packed rows of an encoder-decoder need both `segment_ids` and `decoder_segment_ids`")
@@ -253,7 +258,7 @@ def _layout_of(
     if decoder_segment_ids is not None:
         decoder = _Layout(decoder_segment_ids, _positions(decoder_segment_ids))
     positions = _positions(segment_ids) if position_ids is None else position_ids
-    return _Layout(segment_ids, positions, visibility, decoder)
+    return _Layout(segment_ids, positions, visibility, decoder, text_bounds)
 
 
 def _check_shape(name: str, ids: torch.Tensor | None, segment_ids: torch.Tensor | None) -> None:

@@ -23,7 +23,19 @@ def compile_layers(model: torch.nn.Module, *, backend: str | None = None, mode: 
     Returns:
         The number of layers; 0 for an architecture whose layers are not told apart.
     """
-    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    layers = layers_of(model)
     for layer in layers:
         layer.compile(backend=backend or "inductor", mode=mode)
     return len(layers)
+
+
+def layers_of(model: torch.nn.Module) -> list[GradientCheckpointingLayer]:
+    """The layers of a model; none for an architecture that does not tell them apart."""
+    return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+
+
+def fall_back_where_needed() -> None:
+    """Let what cannot be compiled run as it is, as where compiling was not asked for."""
+    import torch._dynamo
+
+    torch._dynamo.config.suppress_errors = True

@@ -107,8 +107,10 @@ def _varlen_mask(*, mask_function: Callable[..., Any], device: torch.device, **k
     """No mask where the kernel keeps texts apart by itself; else that of `scaled_dot_product_attention`."""
     if mask_function in _PLAIN_RULES and _keeps_apart(device):
         assert current.layout is not None
-        # Once a forward, and outside of what is compiled: how many texts there are must be asked of the device.
-        current.bounds = _bounds(current.layout.segment_ids)
+        # Once a forward, and outside of what is compiled: how many texts there are must be asked of the device, where
+        # the batch does not say it.
+        known = current.layout.bounds
+        current.bounds = _bounds(current.layout.segment_ids) if known is None else known
         return None
     mask: torch.Tensor | None = with_layout(sdpa_mask)(mask_function=mask_function, device=device, **kwargs)
     return mask

@@ -4,6 +4,9 @@ A head of V tokens gives B x L x V logits, of which a masked language model's lo
 body hands the model's own head only the hidden states at the positions that are asked for, so that every head layout
 works, logits and gradients are the same, and memory is no longer batch x length x vocabulary.
 
+Of the last layer nothing but its attention is wanted at the other positions: in the layouts of `_NARROW` all that comes
+behind it (its output projection and the feed-forward block, nine twelfths of the layer) runs at these positions, too.
+
 Where the labels are given as well, the head runs on chunks of the positions and no logits are kept (`token_losses.py`).
 The model's own forward is then run once more for each chunk, with its body standing still: it gives back what it said,
 but for the hidden states of the chunk. So whatever a forward does between body and logits (scaling, a soft cap, a
@@ -23,6 +26,7 @@ from typing import Any
 
 import torch
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from acclimate.models.families import ONE_TEXT_A_ROW, PACKING
 from acclimate.models.token_losses import TokenLosses, token_losses
@@ -40,11 +44,15 @@ class _Body:
         positions: [N] where the head is to run; None: everywhere.
         output: what the body said last, with the hidden states at `positions`: [1, N, H].
         keep: whether the forward that is running wants `output` rather than the head's logits.
+        last_layer: the layer whose second half runs at the positions only, if there is one.
+        narrow: whether it does so in the forward that is running.
     """
 
     positions: torch.Tensor | None = None
     output: Any = None
     keep: bool = False
+    last_layer: GradientCheckpointingLayer | None = None
+    narrow: bool = False
 
 
 def predict_at_positions(model: PreTrainedModel) -> None:
@@ -67,8 +75,10 @@ def predict_at_positions(model: PreTrainedModel) -> None:
     if hasattr(model, "takes_head_positions") or not tried:
         return
     body = _body(model)
-    body._head_positions = _Body()
+    body._head_positions = _Body(last_layer=_last_layer(model, body))
     body.register_forward_hook(_gather)
+    if body._head_positions.last_layer is not None:
+        _narrow(body._head_positions.last_layer.attention.output, body._head_positions)
     # The plain function, bound again: so a deep copy of the model calls its own forward.
     inner: Callable[..., Any] = model.forward.__func__
     accepts = inspect.signature(inner).parameters
@@ -95,6 +105,37 @@ def predict_at_positions(model: PreTrainedModel) -> None:
     model.takes_head_positions = True
 
 
+# Model types whose layers hand what their attention mixed, and the residual beside it, to a module `attention.output`;
+# from there on each position is computed by itself.
+_NARROW = frozenset(
+    {
+        "bert",
+        "camembert",
+        "convbert",
+        "data2vec-text",
+        "deberta",
+        "deberta-v2",
+        "electra",
+        "ernie",
+        "megatron-bert",
+        "rembert",
+        "roberta",
+        "roberta-prelayernorm",
+        "roformer",
+        "xlm-roberta",
+        "xlm-roberta-xl",
+    }
+)
+
+
+def _last_layer(model: PreTrainedModel, body: Any) -> GradientCheckpointingLayer | None:
+    """The layer whose second half only the positions need; None where others are asked as well (a pooler looks at the
+    first token), or where it is not known."""
+    if model.config.model_type not in _NARROW or getattr(body, "pooler", None) is not None:
+        return None
+    return [module for module in body.modules() if isinstance(module, GradientCheckpointingLayer)][-1]
+
+
 # Model types whose head takes what the decoder within the base model says.
 _HEAD_ON_DECODER = frozenset({"opt"})
 
@@ -114,11 +155,39 @@ def _still(model: PreTrainedModel) -> list[Any]:
 @contextmanager
 def _positions(model: PreTrainedModel, positions: torch.Tensor, *, keep: bool = False) -> Iterator[_Body]:
     state: _Body = _body(model)._head_positions
+    layer = state.last_layer
     state.positions, state.keep = positions, keep
+    # A layer that is computed again for its gradient would be asked when the positions are gone.
+    state.narrow = layer is not None and not (layer.gradient_checkpointing and layer.training)
     try:
         yield state
     finally:
-        state.positions, state.output, state.keep = None, None, False
+        state.positions, state.output, state.keep, state.narrow = None, None, False, False
+
+
+class _Narrow(torch.nn.Module):
+    """What stands behind the last layer's attention, at the positions: takes what attention mixed, and the residual."""
+
+    _head_positions: _Body
+
+    def forward(self, *args: torch.Tensor) -> Any:
+        state = self._head_positions
+        if state.positions is not None and state.narrow:
+            args = tuple(_at(hidden, state.positions) for hidden in args)
+        return super().forward(*args)
+
+
+def _narrow(behind_attention: Any, state: _Body) -> None:
+    """A class of its own, no hook: compiled layers share their graph where their classes are the same, whatever hooks
+    there are."""
+    kind = type(behind_attention)
+    behind_attention.__class__ = type(f"Narrow{kind.__name__}", (_Narrow, kind), {})
+    behind_attention._head_positions = state
+
+
+def _at(hidden_BLH: torch.Tensor, positions_N: torch.Tensor) -> torch.Tensor:
+    """[1, N, H]"""
+    return hidden_BLH.flatten(0, 1).index_select(0, positions_N)[None]
 
 
 def _gather(body: Any, args: Any, output: Any) -> Any:
@@ -126,7 +195,7 @@ def _gather(body: Any, args: Any, output: Any) -> Any:
     state: _Body = body._head_positions
     if state.positions is None:
         return None
-    gathered = _hidden(output).flatten(0, 1).index_select(0, state.positions)[None]
+    gathered = _hidden(output) if state.narrow else _at(_hidden(output), state.positions)
     output = _with_hidden(output, gathered)
     if not state.keep:
         return output

@@ -33,13 +33,14 @@ class TokenLosses:
     Attributes:
         total: sum of the losses in nats, differentiable.
         losses: [N] fp32, without gradient; 0 where the label is no target.
-        correct: [N] bool; whether the likeliest token is the label.
-        ranks: [N] how many tokens are likelier than the label; None in training.
+        correct: [N] bool; whether the likeliest token is the label. None while gradients are taken: training has no use
+            for it, and to look for the largest of V numbers is a pass over all of them.
+        ranks: [N] how many tokens are likelier than the label; None likewise.
     """
 
     total: torch.Tensor
     losses: torch.Tensor
-    correct: torch.Tensor
+    correct: torch.Tensor | None
     ranks: torch.Tensor | None = None
 
 
@@ -67,18 +68,20 @@ def token_losses(
     size = max(1, chunk // vocabulary)
     if len(labels_N) <= 2 * size:
         logits_NV = head(hidden_NH)
-        losses_N, correct_N = _losses(logits_NV, labels_N)
-        ranks_N = None if torch.is_grad_enabled() else label_ranks(logits_NV, labels_N)
-        return TokenLosses(losses_N.sum(), losses_N.detach(), correct_N, ranks_N)
+        return _with_ranks(*_losses(logits_NV, labels_N), labels_N)
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     if torch.is_grad_enabled() and (hidden_NH.requires_grad or trained):
-        return TokenLosses(*_ChunkedLosses.apply(head, labels_N, size, hidden_NH, *trained))  # type: ignore[no-untyped-call]
-    parts = []
-    for hidden, labels in _chunks(hidden_NH, labels_N, size):
-        logits_NV = head(hidden)
-        parts.append((*_losses(logits_NV, labels), label_ranks(logits_NV, labels)))
-    losses_N, correct_N, ranks_N = (torch.cat(part) for part in zip(*parts, strict=True))
-    return TokenLosses(losses_N.sum(), losses_N, correct_N, ranks_N)
+        total, losses_N = _ChunkedLosses.apply(head, labels_N, size, hidden_NH, *trained)  # type: ignore[no-untyped-call]
+        return TokenLosses(total, losses_N, None)
+    parts = [_losses(head(hidden), labels) for hidden, labels in _chunks(hidden_NH, labels_N, size)]
+    losses_N = torch.cat([losses for losses, _ in parts])
+    ranks = [found for _, found in parts if found is not None]
+    return _with_ranks(losses_N, torch.cat(ranks) if ranks else None, labels_N)
+
+
+def _with_ranks(losses_N: torch.Tensor, ranks_N: torch.Tensor | None, labels_N: torch.Tensor) -> TokenLosses:
+    correct_N = None if ranks_N is None else ranks_N.eq(0) & labels_N.ne(IGNORE)
+    return TokenLosses(losses_N.sum(), losses_N.detach(), correct_N, ranks_N)
 
 
 def label_ranks(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
@@ -95,10 +98,11 @@ def label_ranks(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor
     return ranks_N
 
 
-def _losses(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _losses(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The losses [N] in fp32, and where no gradient is taken the ranks [N] of the labels."""
     logits_NV = logits_NV.float()
     losses_N = F.cross_entropy(logits_NV, labels_N, ignore_index=IGNORE, reduction="none")
-    return losses_N, logits_NV.detach().argmax(-1).eq(labels_N)
+    return losses_N, None if torch.is_grad_enabled() else label_ranks(logits_NV, labels_N)
 
 
 def _chunks(hidden_NH: torch.Tensor, labels_N: torch.Tensor, size: int) -> Any:
@@ -106,33 +110,32 @@ def _chunks(hidden_NH: torch.Tensor, labels_N: torch.Tensor, size: int) -> Any:
 
 
 class _ChunkedLosses(torch.autograd.Function):
-    """(total, losses, correct) of hidden states and head; the gradient of `total` is taken in the forward pass."""
+    """(total, losses) of hidden states and head; the gradient of `total` is taken in the forward pass."""
 
     @staticmethod
     def forward(
         ctx: Any, head: Head, labels_N: torch.Tensor, size: int, hidden_NH: torch.Tensor, *parameters: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         hidden_grad = torch.zeros_like(hidden_NH)
         # Summed over chunks in fp32, whatever the weights are.
         grads = [torch.zeros_like(parameter, dtype=torch.float32) for parameter in parameters]
-        losses, correct = [], []
+        losses = []
         for number, (hidden, labels) in enumerate(_chunks(hidden_NH.detach(), labels_N, size)):
             with torch.enable_grad():
                 hidden = hidden.requires_grad_(True)
-                part, right = _losses(head(hidden), labels)
+                part, _ = _losses(head(hidden), labels)
                 found = torch.autograd.grad(part.sum(), [hidden, *parameters], allow_unused=True)
             hidden_grad[number * size : number * size + len(labels)] = found[0]
             for grad, one in zip(grads, found[1:], strict=True):
                 if one is not None:
                     grad.add_(one)
             losses.append(part.detach())
-            correct.append(right)
-        losses_N, correct_N = torch.cat(losses), torch.cat(correct)
+        losses_N = torch.cat(losses)
         ctx.save_for_backward(
             hidden_grad, *(grad.to(parameter.dtype) for grad, parameter in zip(grads, parameters, strict=True))
         )
-        ctx.mark_non_differentiable(losses_N, correct_N)
-        return losses_N.sum(), losses_N, correct_N
+        ctx.mark_non_differentiable(losses_N)
+        return losses_N.sum(), losses_N
 
     @staticmethod
     @torch.autograd.function.once_differentiable

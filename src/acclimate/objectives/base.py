@@ -50,6 +50,7 @@ INPUT_PLACES = "input_places"
 LABEL_PLACES = "label_places"
 # Where the head is asked for tokens: [N], places in the rows of a batch laid end to end.
 HEAD_POSITIONS = "head_positions"
+TEXT_BOUNDS = "text_bounds"
 
 
 @dataclass(frozen=True)
@@ -231,7 +232,8 @@ class Objective(ABC):
 
     def collate(self, examples: Sequence[Fields], *, multiple: int = 1) -> Batch:
         """Put examples into one batch, padded to the longest: {field: [B, L]}; and `head_positions` [N], where in the
-        rows laid end to end the logits of the first part's targets stand.
+        rows laid end to end the logits of the first part's targets stand, and `text_bounds` [S + 1] int32, where each
+        text (padding is one, too) begins in them, and their end. (An accelerator would have to be waited for.)
 
         Args:
             multiple: rows are padded to a multiple of it.
@@ -240,7 +242,11 @@ class Objective(ABC):
             name: pad([example[name] for example in examples], fill, multiple) for name, fill in self.padding().items()
         }
         is_target = batch[self.parts[0].labels].ne(IGNORE)
-        return {**batch, HEAD_POSITIONS: is_target.flatten().nonzero()[:, 0] - self.shift}
+        return {
+            **batch,
+            HEAD_POSITIONS: is_target.flatten().nonzero()[:, 0] - self.shift,
+            TEXT_BOUNDS: text_bounds(batch["segment_ids"]),
+        }
 
     # ---- chosen questions --------------------------------------------------------------------------------------
 
@@ -294,6 +300,14 @@ class InPlaceObjective(Objective):
 
     def corrupt_rows(self, rows: Rows, rngs: Sequence[np.random.Generator]) -> list[Fields]:
         return rows.split(self.corrupt_tokens(rows, rngs))
+
+
+def text_bounds(segment_ids: torch.Tensor) -> torch.Tensor:
+    """[S + 1] int32: where each text of rows [B, L] begins in the rows laid end to end, and their end."""
+    starts = torch.ones_like(segment_ids, dtype=torch.bool)
+    starts[:, 1:] = segment_ids[:, 1:] != segment_ids[:, :-1]
+    places = starts.flatten().nonzero()[:, 0]
+    return torch.nn.functional.pad(places, (0, 1), value=segment_ids.numel()).to(torch.int32)
 
 
 def pad(arrays: Sequence[NDArray[Any]], fill: int, multiple: int = 1) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from acclimate.objectives.base import HEAD_POSITIONS, IGNORE, PADDING_SEGMENT, Batch
+from acclimate.objectives.base import HEAD_POSITIONS, IGNORE, PADDING_SEGMENT, TEXT_BOUNDS, Batch
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,12 @@ class TargetScores:
 
     `rows` and `columns` say where in the batch's labels a target stands, `segments` in which piece of its row;
     `labels` are what was to be said. `total` is the sum of the losses, differentiable; the losses themselves need not
-    be. `ranks` says how many tokens are likelier than the label (0: the first guess is right); None where targets are
-    no tokens, and in training.
+    be. `correct` is None while gradients are taken. So is `ranks`, which says how many tokens are likelier than the
+    label (0: the first guess is right); where targets are no tokens there are none.
     """
 
     losses: torch.Tensor
-    correct: torch.Tensor
+    correct: torch.Tensor | None
     labels: torch.Tensor
     rows: torch.Tensor
     columns: torch.Tensor
@@ -95,9 +95,9 @@ def token_scores(
     logits_NV = (logits[0] if gathered else logits.flatten(0, 1)[positions_N]).float()
     labels_N = batch["labels"].flatten()[positions_N + shift]
     losses_N = F.cross_entropy(logits_NV, labels_N, reduction="none")
-    correct_N = logits_NV.detach().argmax(-1).eq(labels_N)
-    # Of use for scoring alone, and as dear as the argmax.
+    # Of use for scoring alone, and a pass over all logits.
     ranks_N = None if torch.is_grad_enabled() else label_ranks(logits_NV, labels_N)
+    correct_N = None if ranks_N is None else ranks_N.eq(0)
     return _scores_at(positions_N + shift, batch, segments, losses_N, correct_N, losses_N.sum(), ranks_N)
 
 
@@ -127,7 +127,7 @@ def _scores_at(
     batch: Batch,
     segments: str,
     losses_N: torch.Tensor,
-    correct_N: torch.Tensor,
+    correct_N: torch.Tensor | None,
     total: torch.Tensor,
     ranks_N: torch.Tensor | None,
 ) -> TargetScores:
@@ -154,5 +154,6 @@ def model_inputs(batch: Batch, *names: str, model: Any = None) -> Batch:
     inputs = {name: batch[name] for name in ("input_ids", "visibility", *names) if name in batch}
     segments = batch["segment_ids"]
     if "visibility" in inputs or is_packed(batch, model):
-        return {**inputs, "segment_ids": segments, "position_ids": batch["position_ids"]}
+        known = {TEXT_BOUNDS: batch[TEXT_BOUNDS]} if TEXT_BOUNDS in batch and _says(model, "takes_segments") else {}
+        return {**inputs, **known, "segment_ids": segments, "position_ids": batch["position_ids"]}
     return {**inputs, "attention_mask": segments.ne(PADDING_SEGMENT).long()}

@@ -194,6 +194,7 @@ class _Sums:
         self.class_sums = np.zeros((2, len(part.classes)))  # correct, counts
 
     def add(self, targets: TargetScores, units: NDArray[np.int64], num_bytes: NDArray[np.int64]) -> None:
+        assert targets.correct is not None, "nothing is trained here"
         correct = targets.correct.double().cpu().numpy()
         np.add.at(self.unit_sums[0], units, targets.losses.double().cpu().numpy())
         np.add.at(self.unit_sums[1], units, correct)

@@ -10,13 +10,18 @@ import torch
 from transformers import TrainingArguments
 
 from acclimate.errors import ModelError
-from acclimate.hardware import keep_memory
-from acclimate.models.compiling import LENGTH_MULTIPLE, compile_layers
+from acclimate.hardware import can_compile, keep_memory
+from acclimate.models.aligned_head import align_vocabulary
+from acclimate.models.compiling import LENGTH_MULTIPLE, compile_layers, fall_back_where_needed, layers_of
 from acclimate.models.dropout import use_byte_dropout
 from acclimate.models.kernels import Kernel, has_attention_dropout, use_kernel
 from acclimate.models.loading import prepare_head
 from acclimate.recipe import Section
 from acclimate.training.settings import COMPILE
+
+# Steps from which on compiled layers are the default on a GPU. BERT-base at 256 x 128 on an H200: 12 ms a step are won,
+# and 10 s are spent before the first.
+COMPILE_FROM = 2000
 
 
 class ComputeSettings(Section):
@@ -65,6 +70,8 @@ def set_up(
     used = use_kernel(model, kernel, byte_dropout=by_bytes)
     if by_bytes:
         use_byte_dropout(model)
+    if device == "cuda" and settings.sparse_head:
+        align_vocabulary(model)
     compiles = wants_compile(training)
     if compiles:
         backend, mode = training.get("torch_compile_backend"), training.get("torch_compile_mode")
@@ -79,6 +86,23 @@ def set_up(
         "torch_compile": compiles,
         "threads": torch.get_num_threads(),
     }
+
+
+def with_compile(
+    training: Mapping[str, Any], args: TrainingArguments, model: torch.nn.Module, *, packed: bool
+) -> dict[str, Any]:
+    """A `training:` section with `torch_compile`, where it does not say it and it pays: on a GPU, in runs of
+    `COMPILE_FROM` steps and more, with packed rows (all of like length). What cannot be compiled then runs as it is.
+
+    Args:
+        args: whose `max_steps` are known.
+    """
+    said = any(name in training for name in COMPILE)
+    pays = args.device.type == "cuda" and packed and args.max_steps >= COMPILE_FROM
+    if said or not pays or not can_compile() or not layers_of(model):
+        return dict(training)
+    fall_back_where_needed()
+    return {**training, "torch_compile": True}
 
 
 def wants_compile(training: Mapping[str, Any]) -> bool:

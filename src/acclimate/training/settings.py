@@ -189,6 +189,12 @@ def _loader_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"dataloader_num_workers": workers, **ahead}
 
 
+def _transfer_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Batches go to a GPU while it computes: from pinned memory, and without waiting for each field."""
+    pinned = values.get("dataloader_pin_memory", torch.cuda.is_available() and not values["use_cpu"])
+    return {"dataloader_pin_memory": pinned, "accelerator_config": {"non_blocking": pinned}}
+
+
 def _forks() -> bool:
     """Whether a new process is a copy of this one. Where it starts anew it imports everything again, and needs a guard
     in the caller's script: nothing to do unasked."""
@@ -205,7 +211,7 @@ def _build(values: Mapping[str, Any], output_dir: Path, *, seed: int, report_to:
             **DEFAULTS,
             **precision,
             **_loader_defaults(given),
-            "dataloader_pin_memory": torch.cuda.is_available(),
+            **_transfer_defaults(given),
             **{name: value for name, value in given.items() if name not in COMPILE},
             "output_dir": str(output_dir),
             "seed": seed,

@@ -54,6 +54,12 @@ def global_batch_size(args: TrainingArguments) -> int:
     return examples
 
 
+def settle_steps(args: TrainingArguments, dataset: ExampleDataset) -> None:
+    """Set `max_steps` from `num_train_epochs` where it is not given."""
+    if args.max_steps <= 0:
+        args.max_steps = steps_for_epochs(Order.of(dataset, args.seed), args)
+
+
 def steps_for_epochs(order: Order, args: TrainingArguments) -> int:
     """Optimizer steps for `num_train_epochs`; the last batch runs on into the next epoch where it has to."""
     examples = order.epoch_length * Fraction(args.num_train_epochs)
@@ -97,8 +103,7 @@ class ObjectiveTrainer(Trainer):  # type: ignore[misc]
         self._start_step: int | None = None  # the first step of this session; a resumed run has others before
         self._clock = WaitingClock()
         self._saving = False
-        if args.max_steps <= 0:
-            args.max_steps = steps_for_epochs(self.order, args)
+        settle_steps(args, dataset)
         super().__init__(
             model=model,
             args=args,
