@@ -116,7 +116,8 @@ def tune(case: Case, folders: Mapping[str, str], setup: Setup) -> tuple[dict[str
     told = []
     for name, training in candidates.items():
         setup.tell(f"{case.name}: trying {name} for the best-tuned peer")
-        short = replace(case, warmup=min(case.warmup, 10), steps=max(2, case.steps // 5))
+        least = 2 * probe_settings(setup.device)["block"]
+        short = replace(case, warmup=min(case.warmup, 10), steps=max(least, case.steps // 5))
         contestant = Contestant(name, "tuned", short.settings(folders, setup.device, training), {})
         report = train(contestant, setup)
         if "failed" in report:
