@@ -10,7 +10,6 @@ from typing import Any
 import figures
 from acclimate.hardware import has_fast_bf16
 from cases import ABLATIONS, VARIANTS, Case, cases, ours_training, tuned_candidates
-from flops import LinearWeights, training_flops
 from hardware import peak
 from materials import MODELS, Sources
 from measured import measure
@@ -236,7 +235,7 @@ class Comparison:
         def of(report: Report) -> float:
             return flops_per_second(report, self.case) / best
 
-        note = f"of {best / 1e12:.3g} TFLOP/s, {basis}; FLOPs: 6 x body weights a token, head at predicted positions"
+        note = f"of {best / 1e12:.3g} TFLOP/s, {basis}; FLOPs: 6 x body weights a token, head and what only it needs at predicted positions"
         return self._row("share of the GEMM peak", "tuned", "ours", "", of, note)
 
     def _row(self, what: str, peer: str, ours: str, unit: str, of: Callable[[Report], float], note: str) -> figures.Row:
@@ -254,6 +253,8 @@ class Comparison:
 
 
 def flops_per_second(report: Report, case: Case) -> float:
+    from acclimate.models.flops import LinearWeights, training_flops
+
     predicted = MODELS[case.model].predicted_share
     tokens = report["tokens_per_step"]
     needed = training_flops(LinearWeights(**report["weights"]), tokens, predicted * tokens)

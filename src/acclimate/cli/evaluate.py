@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from acclimate.evaluation.evaluate import Evaluation, PartComparison, TextComparison
+    from acclimate.evaluation.results import Evaluation, PartComparison, TextComparison
 
 
 def evaluate(
@@ -44,9 +44,14 @@ def evaluate(
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """Before and after as a table, and what may be said of it."""
+    """The verdict, before and after as tables, and what may be said of it."""
     from acclimate.cli.console import print_table, print_text
 
+    if evaluation.verdict is not None:
+        from acclimate.evaluation.wording import whole_text
+
+        print_text(whole_text(evaluation.verdict.to_json()))
+        print_text()
     texts = {"your documents": evaluation.domain, "general text": evaluation.general}
     rows = [row for name, text in texts.items() if text is not None for row in _rows(name, text)]
     if rows:
