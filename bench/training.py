@@ -235,7 +235,8 @@ class Comparison:
         def of(report: Report) -> float:
             return flops_per_second(report, self.case) / best
 
-        note = f"of {best / 1e12:.3g} TFLOP/s, {basis}; FLOPs: 6 x body weights a token, head and what only it needs at predicted positions"
+        counted = "FLOPs: 6 x body weights a token, head and what only it needs at predicted positions"
+        note = f"of {best / 1e12:.3g} TFLOP/s, {basis}; {counted}"
         return self._row("share of the GEMM peak", "tuned", "ours", "", of, note)
 
     def _row(self, what: str, peer: str, ours: str, unit: str, of: Callable[[Report], float], note: str) -> figures.Row:

@@ -21,7 +21,7 @@ def test_linear_weights_of_bert_are_those_of_its_layers() -> None:
 
     config = BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
     # A layer: query, key, value and output, 8 x 8 each, and two of 8 x 16: 256 + 256. No embeddings, no biases.
-    # The head: a transform of 8 x 8 and the decoder of 8 x 50; and, of the last layer, the output and the two of 8 x 16,
+    # The head: a transform of 8 x 8 and the decoder of 8 x 50; and of the last layer the output and the two of 8 x 16,
     # which only the predicted positions need.
     assert linear_weights(BertForMaskedLM(config)) == LinearWeights(body=512 + 192, head=64 + 400 + 320)
 
