@@ -83,7 +83,7 @@ def write(rows: Iterable[Row], folder: Path, about: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path) -> list[Row]:
-    """The rows that are kept in a folder, by name: those of each hardware in a folder of its own (`hardware_folder`)."""
+    """The rows that are kept in a folder, by name: each hardware has a folder of its own in it (`hardware_folder`)."""
     rows = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/*.json"))]
     return sorted(rows, key=lambda found: found["name"])
 

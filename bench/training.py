@@ -115,7 +115,8 @@ def tune(case: Case, folders: Mapping[str, str], setup: Setup) -> tuple[dict[str
     told = []
     for name, training in candidates.items():
         setup.tell(f"{case.name}: trying {name} for the best-tuned peer")
-        short = replace(case, warmup=min(case.warmup, 10), steps=max(2, case.steps // 5))
+        least = 2 * probe_settings(setup.device)["block"]
+        short = replace(case, warmup=min(case.warmup, 10), steps=max(least, case.steps // 5))
         contestant = Contestant(name, "tuned", short.settings(folders, setup.device, training), {})
         report = train(contestant, setup)
         if "failed" in report:
@@ -234,7 +235,8 @@ class Comparison:
         def of(report: Report) -> float:
             return flops_per_second(report, self.case) / best
 
-        note = f"of {best / 1e12:.3g} TFLOP/s, {basis}; FLOPs: 6 x body weights a token, head at predicted positions"
+        counted = "FLOPs: 6 x body weights a token, head and what only it needs at predicted positions"
+        note = f"of {best / 1e12:.3g} TFLOP/s, {basis}; {counted}"
         return self._row("share of the GEMM peak", "tuned", "ours", "", of, note)
 
     def _row(self, what: str, peer: str, ours: str, unit: str, of: Callable[[Report], float], note: str) -> figures.Row:

@@ -81,8 +81,10 @@ def test_rows_are_kept_and_read_back(tmp_path: Path) -> None:
         "date": "2026-11-25",
     }
     rows = [figures.row("b: tokens/s, fast", [1.0], [2.0], "tokens/s"), figures.row("a", [1.0], [3.0], "s", "x | y")]
-    figures.write(rows, tmp_path, about)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b-tokens-s-fast.json"]
+    folder = tmp_path / figures.hardware_folder(about["hardware"])
+    assert folder.name == "a-cpu-2-threads-avx2"
+    figures.write(rows, folder, about)
+    assert sorted(path.name for path in folder.iterdir()) == ["a.json", "b-tokens-s-fast.json"]
     kept = figures.read(tmp_path)
     assert kept == [{**rows[1], **about}, {**rows[0], **about}]
     assert figures.as_markdown(kept).splitlines() == [

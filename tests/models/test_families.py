@@ -6,6 +6,7 @@ import inspect
 
 import pytest
 import torch
+import transformers
 from transformers import AutoConfig, PreTrainedConfig
 
 from acclimate.errors import ModelError
@@ -126,3 +127,12 @@ def test_positions_are_taken_as_the_table_says(model_type: str) -> None:
     if "position_ids" not in inspect.signature(model.forward).parameters:
         relative = ("mt5", "roformer", "t5", "umt5")
         assert PACKING[model_type].positions != "argument" or model_type in relative
+
+
+def test_older_libraries_that_compute_packs_wrong_get_one_text_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_config("umt5")
+    monkeypatch.setattr(transformers, "__version__", "5.18.0")
+    assert packs(config)
+    monkeypatch.setattr(transformers, "__version__", "5.17.0")
+    assert not packs(config)
+    assert packs(tiny_config("t5"))

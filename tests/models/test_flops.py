@@ -21,8 +21,9 @@ def test_linear_weights_of_bert_are_those_of_its_layers() -> None:
 
     config = BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
     # A layer: query, key, value and output, 8 x 8 each, and two of 8 x 16: 256 + 256. No embeddings, no biases.
-    # The head: a transform of 8 x 8 and the decoder of 8 x 50.
-    assert linear_weights(BertForMaskedLM(config)) == LinearWeights(body=2 * 512, head=64 + 400)
+    # The head: a transform of 8 x 8 and the decoder of 8 x 50; and of the last layer the output and the two of 8 x 16,
+    # which only the predicted positions need.
+    assert linear_weights(BertForMaskedLM(config)) == LinearWeights(body=512 + 192, head=64 + 400 + 320)
 
 
 def test_bert_base_needs_what_its_paper_makes_it_need() -> None:
@@ -79,8 +80,8 @@ def test_generator_and_discriminator_both_cost() -> None:
     small = {"vocab_size": 50, "embedding_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     generator = ElectraForMaskedLM(ElectraConfig(hidden_size=8, intermediate_size=8, **small))
     discriminator = ElectraForPreTraining(ElectraConfig(hidden_size=16, intermediate_size=16, **small))
-    # Generator: 6 of 8 x 8; head 8 x 8 and 8 x 50. Discriminator: 8 x 16 into its width, 6 of 16 x 16; head 16 x 16
-    # and 16 x 1.
+    # Generator: query, key and value of 8 x 8; at the targets 3 of 8 x 8, and the head of 8 x 8 and 8 x 50.
+    # Discriminator: 8 x 16 into its width, 3 of 16 x 16; at what is judged 3 of 16 x 16, and 16 x 16 and 16 x 1.
     both = GeneratorAndDiscriminator(generator, discriminator)
-    expected = 6 * (384 * 20 + 464 * 3) + 6 * ((128 + 1536) * 20 + 272 * 19)
+    expected = 6 * (192 * 20 + (192 + 464) * 3) + 6 * ((128 + 768) * 20 + (768 + 272) * 19)
     assert example_flops(both, 20, [3, 19]) == expected

@@ -35,8 +35,8 @@ def test_operations_of_a_masked_model() -> None:
     assert len(examples) <= 64  # all of them are looked at
     tokens = sum(len(example["input_ids"]) for example in examples)
     predicted = float(objective.counts(objective.collate(examples))[0])
-    # The layer: 4 of 8 x 8 and 2 of 8 x 16; the head: 8 x 8 and 8 x 120; 6 each.
-    expected = 6 * (256 + 256) * tokens + 6 * (64 + 960) * predicted
+    # The layer: 3 of 8 x 8, and at the targets one more and 2 of 8 x 16; the head: 8 x 8 and 8 x 120; 6 each.
+    expected = 6 * 192 * tokens + 6 * (64 + 256 + 64 + 960) * predicted
     assert flops_per_token(BertForMaskedLM(config), data) == pytest.approx(expected / tokens)
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import transformers
+from packaging.version import Version
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -38,6 +40,7 @@ class Packing:
         triangle: of models whose layers and a causal rule of their own to the mask of `transformers`, which is causal
             already: the buffer that holds it. It is made to look both ways, so that the mask alone says who sees whom.
         unless: settings of the configuration that rule packed rows out where they are set.
+        since: the version of `transformers` that computes them right.
     """
 
     position_offset: int | Literal["pad"] = 0
@@ -45,6 +48,7 @@ class Packing:
     mask_argument: str | None = None
     triangle: str | None = None
     unless: tuple[str, ...] = ()
+    since: str | None = None
 
 
 PACKING: dict[str, Packing] = {
@@ -109,7 +113,7 @@ PACKING: dict[str, Packing] = {
     "pegasus": Packing(positions="embedding"),
     "plbart": Packing(positions="embedding"),
     "t5": Packing(),
-    "umt5": Packing(),
+    "umt5": Packing(since="5.18"),  # its decoder saw the neighbours
 }
 
 # Why texts cannot share a row in these.
@@ -172,7 +176,9 @@ def _usual_family(model_type: str) -> Family:
 def packs(config: PreTrainedConfig) -> bool:
     """Whether texts can share a row in models of a configuration."""
     packing = PACKING.get(config.model_type)
-    return packing is not None and not any(getattr(config, name, None) for name in packing.unless)
+    if packing is None or any(getattr(config, name, None) for name in packing.unless):
+        return False
+    return packing.since is None or Version(transformers.__version__) >= Version(packing.since)
 
 
 def sees_padding(config: PreTrainedConfig) -> bool:

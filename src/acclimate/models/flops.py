@@ -6,7 +6,8 @@ the weight: 4 P. So a trained weight costs 6 P a token, and a frozen one (beneat
 its own, 4 P.
 
 - Body: every linear weight below the head, at every token that is no padding. Embeddings are looked up, not multiplied.
-- Head: its linear weights, at the predicted positions only, whoever computes more.
+- Head: its linear weights, at the predicted positions only, whoever computes more. So are those of BERT-like models'
+  last layer that stand behind its attention (5 % of BERT-base), which nothing else needs.
 - A generator and its discriminator are both trained; of an encoder-decoder each side costs its own tokens.
 - Left out: attention scores (12 x row length x width a token and layer; in BERT-base 2 % of the body for rows of 128,
   7 % for rows of 512), norms, biases, the optimizer, whatever is computed again to save memory, and experts of which
@@ -18,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from acclimate.models.sparse_head import needed_at_targets
 
 FORWARD = 2
 BACKWARD_ACTIVATION = 2
@@ -92,14 +95,15 @@ def _is_encoder_decoder(model: Any) -> bool:
 
 
 def linear_weights(model: Any) -> LinearWeights:
-    """Count the weights of a model's linear layers; what stands outside of `base_model` is the head."""
+    """Count the weights of a model's linear layers; what stands outside of `base_model` is the head, and what is only
+    needed for its sake."""
     import torch
     from transformers.pytorch_utils import Conv1D  # GPT-2's linear layer
 
     if hasattr(model, "get_base_model"):  # a peft adapter
         model = model.get_base_model()
     counts = dict.fromkeys(("body", "frozen_body", "head", "frozen_head"), 0)
-    in_body = set(map(id, _bodies(model)))
+    in_body = set(map(id, _bodies(model))) - set(map(id, needed_at_targets(model)))
     for module in model.modules():
         if isinstance(module, (torch.nn.Linear, Conv1D)):
             part = "body" if id(module) in in_body else "head"

@@ -136,6 +136,17 @@ def _last_layer(model: PreTrainedModel, body: Any) -> GradientCheckpointingLayer
     return [module for module in body.modules() if isinstance(module, GradientCheckpointingLayer)][-1]
 
 
+def needed_at_targets(model: PreTrainedModel) -> list[torch.nn.Module]:
+    """The modules within a model's body whose output only the predicted positions need: the last layer but for its
+    attention, in the layouts where that is so."""
+    layer = _last_layer(model, _body(model))
+    if layer is None:
+        return []
+    attention: Any = layer.attention
+    inside = {id(module) for module in attention.self.modules()}
+    return [module for module in layer.modules() if id(module) not in inside]
+
+
 # Model types whose head takes what the decoder within the base model says.
 _HEAD_ON_DECODER = frozenset({"opt"})
 
