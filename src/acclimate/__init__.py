@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acclimate.corpus import Corpus, CorpusSettings, SourceSettings, build_corpus, open_corpus
-    from acclimate.evaluation.evaluate import Evaluation, evaluate
+    from acclimate.evaluation.evaluate import evaluate
+    from acclimate.evaluation.results import Evaluation
     from acclimate.inference.detect import Detection, detect, load_detector
-    from acclimate.inference.fill import fill, load_filler
-    from acclimate.inference.generate import Generated, generate, load_generator
+    from acclimate.inference.fill import fill, fill_blanks, load_filler
+    from acclimate.inference.generate import generate, load_generator
     from acclimate.inference.judge_pair import Verdict, judge_pair, load_pair_judge
     from acclimate.inference.score import Scores, load_scorer, score
-    from acclimate.inference.spans import SpanCandidate, fill_blanks
     from acclimate.interop.collator import MaskingCollator
     from acclimate.interop.examples import Examples, examples_for, prepare
     from acclimate.interop.trainer import ObjectiveTrainerMixin
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from acclimate.jobs.recipes import Recipe, load_recipe
     from acclimate.jobs.run import RunResult, run
     from acclimate.models.directed import load_directed
+    from acclimate.scoring.generator import Generated
+    from acclimate.scoring.spans import SpanCandidate
     from acclimate.training.stream import StreamSampler
 
 __version__ = "0.1.0"
@@ -38,13 +40,13 @@ _HOMES = {
     "SourceSettings": "acclimate.corpus",
     "build_corpus": "acclimate.corpus",
     "open_corpus": "acclimate.corpus",
-    "Evaluation": "acclimate.evaluation.evaluate",
+    "Evaluation": "acclimate.evaluation.results",
     "evaluate": "acclimate.evaluation.evaluate",
     "fill": "acclimate.inference.fill",
     "load_filler": "acclimate.inference.fill",
-    "fill_blanks": "acclimate.inference.spans",
-    "SpanCandidate": "acclimate.inference.spans",
-    "Generated": "acclimate.inference.generate",
+    "fill_blanks": "acclimate.inference.fill",
+    "SpanCandidate": "acclimate.scoring.spans",
+    "Generated": "acclimate.scoring.generator",
     "generate": "acclimate.inference.generate",
     "load_generator": "acclimate.inference.generate",
     "judge_pair": "acclimate.inference.judge_pair",

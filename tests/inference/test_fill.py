@@ -14,9 +14,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast, pipeline
 
 from acclimate.errors import DataError, ModelError, RecipeError
-from acclimate.inference.fill import Candidate, MaskFiller, fill, fill_each, load_filler, to_json
+from acclimate.inference.fill import fill, fill_each, load_filler, to_json
 from acclimate.models.directed import direct
 from acclimate.scoring.batches import MAX_TOKENS_OF_CPU, WINDOW
+from acclimate.scoring.masks import Candidate, MaskFiller
 from tests.models.tiny import tiny_model
 from tests.objectives.test_matrix import matrix_tokenizer
 

@@ -11,10 +11,11 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from acclimate.errors import DataError, ModelError, RecipeError
-from acclimate.inference.generate import Generated, Generator, generate, load_generator, to_json
-from acclimate.inference.sampling import generation_fields
+from acclimate.inference.generate import generate, load_generator, to_json
 from acclimate.models.adapters import add_adapter
 from acclimate.models.settings import AdapterSettings
+from acclimate.scoring.generator import Generated, Generator
+from acclimate.scoring.sampling import generation_fields
 from tests.models.tiny import VOCABULARY, tiny_model
 
 PROMPTS = ["Once upon a time", "Lily", "The big red dog was very happy and"]

@@ -12,22 +12,18 @@ from transformers import PreTrainedTokenizerFast
 
 from acclimate.artifacts import write_manifest
 from acclimate.errors import DataError, ModelError, RecipeError
-from acclimate.inference.fill import MaskFiller, fill, fill_each, load_filler, to_json
-from acclimate.inference.gaps import GapFinder, texts_between
-from acclimate.inference.generate import Generator, load_generator
+from acclimate.inference.fill import fill, fill_blanks, fill_each, load_filler, to_json
+from acclimate.inference.generate import load_generator
 from acclimate.inference.score import score
-from acclimate.inference.spans import (
-    MAX_SPAN,
-    BlankFiller,
-    PieceFiller,
-    SentinelFiller,
-    SpanCandidate,
-    TextFiller,
-    fill_blanks,
-    spans_in,
-)
 from acclimate.models.directed import direct, load_directed
 from acclimate.objectives import make_objective
+from acclimate.scoring import spans
+from acclimate.scoring.beams import likeliest
+from acclimate.scoring.blanks import BlankFiller
+from acclimate.scoring.gaps import GapFinder, texts_between
+from acclimate.scoring.generator import Generator
+from acclimate.scoring.masks import MaskFiller
+from acclimate.scoring.spans import MAX_SPAN, PieceFiller, SentinelFiller, SpanCandidate, TextFiller, spans_in
 from acclimate.tokens.added import add_missing_tokens, blank_ids
 from tests.models.tiny import tiny_model
 from tests.objectives.test_matrix import matrix_tokenizer
@@ -121,21 +117,20 @@ def test_without_a_beginning_token_the_first_word_cannot_be_told() -> None:
 # ---- T5 -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_mask_is_the_next_sentinel(tmp_path: Path) -> None:
+def test_a_mask_is_the_next_sentinel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer = tiny_model("t5", SEQ2SEQ), matrix_tokenizer("encoder-decoder")
     folder = run_folder(tmp_path, model, tokenizer, "span_denoising", "encoder-decoder")
     filler = load_filler(folder)
     assert isinstance(filler, SentinelFiller)
     asked = []
-    likeliest = filler.generator.likeliest
 
-    def said(ids: Any, **settings: Any) -> Any:
+    def said(generator: Generator, ids: Any, **settings: Any) -> Any:
         asked.append((list(ids), settings["max_new_tokens"]))
-        likeliest(ids, **settings)
+        likeliest(generator, ids, **settings)
         # `<extra_id_0> w50 w51 <extra_id_1> w60 </s>`; of the second, the second span is missing; then the first again.
         return [([119, 50, 51, 118, 60, 2], -1.0), ([119, 52, 2], -2.0), ([119, 50, 51, 118, 60], -3.0)]
 
-    filler.generator.likeliest = said  # type: ignore[method-assign]
+    monkeypatch.setattr(spans, "likeliest", said)
     found = filler.fill("w5 <mask> w7 <mask>", top_k=4)
     assert asked == [([5, 119, 7, 118, 2], 2 * (MAX_SPAN + 1) + 1)]
     assert found == [
@@ -152,7 +147,7 @@ def test_a_mask_is_the_next_sentinel(tmp_path: Path) -> None:
 def test_the_score_is_that_of_the_decoder() -> None:
     model, tokenizer = tiny_model("t5", SEQ2SEQ), matrix_tokenizer("encoder-decoder")
     generator = Generator(model, tokenizer)
-    found = generator.likeliest([5, 119, 7, 2], max_new_tokens=4, num_beams=4)
+    found = likeliest(generator, [5, 119, 7, 2], max_new_tokens=4, num_beams=4)
     assert [mean for _, mean in found] == sorted((mean for _, mean in found), reverse=True)
     for ids, mean in found:
         with torch.inference_mode():
@@ -160,7 +155,7 @@ def test_the_score_is_that_of_the_decoder() -> None:
         assert mean == pytest.approx(log_probability(logits.logits[0], ids), abs=1e-4)
 
 
-def test_ul2_begins_with_its_mode(tmp_path: Path) -> None:
+def test_ul2_begins_with_its_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer, added = add_missing_tokens(matrix_tokenizer("encoder-decoder"), ["modes"])
     assert added == ("[R]", "[S]", "[X]")
     model = tiny_model("t5", SEQ2SEQ)
@@ -169,7 +164,7 @@ def test_ul2_begins_with_its_mode(tmp_path: Path) -> None:
     filler = load_filler(folder)
     assert isinstance(filler, SentinelFiller)
     asked = []
-    filler.generator.likeliest = lambda ids, **settings: asked.append(list(ids)) or []  # type: ignore[method-assign]
+    monkeypatch.setattr(spans, "likeliest", lambda generator, ids, **settings: asked.append(list(ids)) or [])
     regular, extreme = tokenizer.convert_tokens_to_ids(["[R]", "[X]"])
     filler.fill("w5 <mask>")
     filler.fill("[X] w5 <mask>")
@@ -194,8 +189,8 @@ def test_many_texts_are_filled_as_each_alone(model_type: str, filler_class: Any,
     ]
     texts += ["w5 <mask> w6 <mask>", "w5", "<mask> w8"]
     batches: list[int] = []
-    inner = filler.generator._ids_of
-    filler.generator._ids_of = lambda batch, config: batches.append(len(batch)) or inner(batch, config)
+    inner = filler.generator.ids_of
+    filler.generator.ids_of = lambda batch, config: batches.append(len(batch)) or inner(batch, config)
     together = list(filler.fill_each(texts, top_k=2, batch_size=4))
     assert sum(batches) == len(texts) - 1 > len(batches) and max(batches) <= 4
     for text, found in zip(texts, together, strict=True):
@@ -234,7 +229,7 @@ def test_bart_writes_out_the_whole_text(tmp_path: Path) -> None:
     assert example["decoder_input_ids"].tolist() == [2, 0, 5, 9, 7]
     assert example["labels"].tolist()[1:] == [5, 9, 7, 2]
     source = torch.tensor([[0, 5, MASK, 7, 2]])
-    told, best_score = filler.generator.likeliest(source[0].tolist(), max_new_tokens=8, num_beams=4)[0]
+    told, best_score = likeliest(filler.generator, source[0].tolist(), max_new_tokens=8, num_beams=4)[0]
     with torch.inference_mode():
         logits = model(input_ids=source, decoder_input_ids=torch.tensor([[2, 0, *told[:-1]]])).logits[0, 1:]
     assert best_score == pytest.approx(log_probability(logits, told), abs=1e-4)
@@ -247,7 +242,7 @@ def test_no_end_that_is_none_is_forced() -> None:
     generator = Generator(model, bart_tokenizer())
     (generated,) = generator.generate(["w5 w6"], max_new_tokens=3, min_new_tokens=3)
     assert "w77" not in generated.continuations[0].continuation
-    for ids, _ in generator.likeliest([0, 5, 2], max_new_tokens=2, min_new_tokens=2, num_beams=4):
+    for ids, _ in likeliest(generator, [0, 5, 2], max_new_tokens=2, min_new_tokens=2, num_beams=4):
         assert ids[-1] != 77
     (generated,) = generator.generate(["w5 w6"], max_new_tokens=3, min_new_tokens=3, forced_eos_token_id=77)
     assert generated.continuations[0].continuation.endswith("w77")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from acclimate.evaluation.evaluate import Evaluation, PartComparison, TextComparison
+    from acclimate.evaluation.results import Evaluation, PartComparison, TextComparison
 
 
 def evaluate(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from acclimate.inference.generate import Generated
+    from acclimate.scoring.generator import Generated
 
 PROMPTS_HELP = (
     "Beginnings of texts; none, or -, reads stdin. Any other field of transformers' GenerationConfig is given as "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from acclimate.corpus import Corpus, open_corpus
 from acclimate.errors import AcclimateError, CheckpointError, DataError, ModelError
 from acclimate.evaluation.general import general_corpus
+from acclimate.evaluation.results import Evaluation, PartComparison, TextComparison
 from acclimate.evaluation.settings import EvaluationSettings, GeneralSettings
 from acclimate.models.loading import load_model, packs, prepare_for_packs, weight_digests
 from acclimate.models.settings import ModelSettings
@@ -20,7 +21,7 @@ from acclimate.objectives import make_objective
 from acclimate.objectives.base import Objective
 from acclimate.progress import Listener, Silent
 from acclimate.recipe import validate
-from acclimate.scoring.bootstrap import Difference, paired_difference
+from acclimate.scoring.bootstrap import paired_difference
 from acclimate.scoring.held_out import MASK_SEED, HeldOut, stored_held_out
 from acclimate.scoring.score import UnitScores, score, settle
 from acclimate.tokens.cache import corpus_tokens
@@ -29,114 +30,6 @@ from acclimate.training.run_folder import RunFolder, open_run, write_evaluation
 
 # With fewer documents than this there is nothing to draw from; the bootstrap then draws rows.
 FEWEST_UNITS = 5
-
-
-@dataclass(frozen=True)
-class PartComparison:
-    """Before and after in one part of an objective.
-
-    Attributes:
-        before, after: the part's measures by name: loss (nats per target), accuracy, and what fits it: perplexity,
-            bits_per_byte, accuracy_CLASS.
-        difference: after - before in the loss, with its 95 % interval.
-        bits_per_byte_difference: likewise in the bits per byte of text, where that is a measure.
-        num_targets: how many were scored.
-    """
-
-    before: Mapping[str, float]
-    after: Mapping[str, float]
-    difference: Difference
-    bits_per_byte_difference: Difference | None
-    num_targets: int
-
-    def to_json(self) -> dict[str, Any]:
-        bits = self.bits_per_byte_difference
-        return {
-            "before": dict(self.before),
-            "after": dict(self.after),
-            "difference": vars(self.difference),
-            **({"bits_per_byte_difference": vars(bits)} if bits is not None else {}),
-            "targets": self.num_targets,
-        }
-
-
-@dataclass(frozen=True)
-class TextComparison:
-    """Before and after on one text.
-
-    Attributes:
-        parts: each part of the objective by name; the first one is the headline.
-        num_tokens: how much was scored.
-        num_units: how many documents (or blocks of lines, or rows) the bootstrap drew from.
-        unit: "document" or "row".
-    """
-
-    parts: Mapping[str, PartComparison]
-    num_tokens: int
-    num_units: int
-    unit: str
-
-    @property
-    def headline(self) -> PartComparison:
-        """The first part."""
-        return next(iter(self.parts.values()))
-
-    @property
-    def before(self) -> Mapping[str, float]:
-        """The headline's measures before."""
-        return self.headline.before
-
-    @property
-    def after(self) -> Mapping[str, float]:
-        """The headline's measures after."""
-        return self.headline.after
-
-    @property
-    def difference(self) -> Difference:
-        """The headline's difference in the loss."""
-        return self.headline.difference
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "parts": {name: part.to_json() for name, part in self.parts.items()},
-            "tokens": self.num_tokens,
-            "units": self.num_units,
-            "unit": self.unit,
-        }
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a run gained and forgot.
-
-    Attributes:
-        run: the run's folder.
-        objective: its objective.
-        before: what the model before training was.
-        domain: on held-out documents; None where nothing was held out.
-        general: on general text; None where none was given.
-        claim: whether the differences may be called gain and forgetting.
-        notes: what the reader should know.
-    """
-
-    run: str
-    objective: str
-    before: str
-    domain: TextComparison | None
-    general: TextComparison | None
-    claim: bool
-    notes: tuple[str, ...] = field(default=())
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "run": self.run,
-            "objective": self.objective,
-            "before": self.before,
-            "domain": self.domain.to_json() if self.domain else None,
-            "general": self.general.to_json() if self.general else None,
-            "claim": self.claim,
-            "notes": list(self.notes),
-        }
 
 
 def evaluate(

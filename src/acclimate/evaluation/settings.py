@@ -24,6 +24,8 @@ class EvaluationSettings(Section):
         batch_size: at most so many rows per forward; None: as their length allows.
         head_warmup_steps: at most so many steps to warm up a fresh head on general text; 0 for none.
         resamples: draws of the bootstrap.
+        probes: file or files of sentences with blanks, which both models fill.
+        num_continuations: how many held-out documents a model that writes continues; 0 for none.
     """
 
     general: GeneralSettings | None = None
@@ -31,3 +33,5 @@ class EvaluationSettings(Section):
     batch_size: int | None = Field(None, ge=1)
     head_warmup_steps: int = Field(1000, ge=0)
     resamples: int = Field(10_000, ge=100)
+    probes: str | list[str] | None = None
+    num_continuations: int = Field(5, ge=0)

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from acclimate.errors import DataError, ModelError
-from acclimate.inference.texts import as_list, check_some, check_text, name_of, on_best_device
 from acclimate.models.families import family, position_limit
 from acclimate.models.loading import load_model, model_config
 from acclimate.models.settings import ModelSettings
 from acclimate.objectives.base import pad
 from acclimate.scoring.batches import batches_by_length, check_batch_size, in_windows, one_length_only, token_limit
+from acclimate.scoring.texts import as_list, check_some, check_text, name_of, on_best_device
 from acclimate.tokens.sentences import sentence_starts
 from acclimate.tokens.tokenizers import load_tokenizer, plain_backend, text_frame
 

@@ -17,12 +17,12 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from acclimate.errors import DataError, ModelError
-from acclimate.inference.texts import check_some, check_text, name_of, on_best_device, read_text_file
 from acclimate.models.families import family, position_limit
 from acclimate.models.loading import load_model, model_config
 from acclimate.models.settings import ModelSettings
 from acclimate.objectives.base import pad
 from acclimate.scoring.batches import batches_by_length, check_batch_size, in_windows, one_length_only, token_limit
+from acclimate.scoring.texts import check_some, check_text, name_of, on_best_device, read_text_file
 from acclimate.tokens.tokenizers import encode_text, load_tokenizer, plain_backend, text_frame
 
 # By the output that holds the verdict, [B, 2]: the names of class 0 and class 1.

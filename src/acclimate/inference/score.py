@@ -22,7 +22,6 @@ from transformers import PreTrainedTokenizerBase
 from acclimate.artifacts import find_manifest
 from acclimate.corpus import CorpusSettings, SourceSettings, build_corpus
 from acclimate.errors import DataError, ModelError
-from acclimate.inference.texts import as_list, check_text, name_of, on_best_device, read_text_file
 from acclimate.models.families import family, position_limit
 from acclimate.models.families import packs as can_be_packed
 from acclimate.models.loading import (
@@ -41,6 +40,7 @@ from acclimate.recipe import validate
 from acclimate.scoring.held_out import MASK_SEED, HeldOut, make_held_out
 from acclimate.scoring.score import UnitScores
 from acclimate.scoring.score import score as score_examples
+from acclimate.scoring.texts import as_list, check_text, name_of, on_best_device, read_text_file
 from acclimate.tokens.store import Isolate, Layer, TokenStore, build_token_store
 from acclimate.tokens.tokenizers import load_tokenizer
 from acclimate.training.run_folder import KIND, open_run

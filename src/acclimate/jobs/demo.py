@@ -17,7 +17,8 @@ from typing import Any
 
 from acclimate.artifacts import fingerprint, write_text
 from acclimate.corpus import Corpus, CorpusSettings, SourceSettings, build_corpus
-from acclimate.evaluation.evaluate import Evaluation, evaluate
+from acclimate.evaluation.evaluate import evaluate
+from acclimate.evaluation.results import Evaluation
 from acclimate.inference.fill import fill
 from acclimate.jobs.pretrain import Run, pretrain
 from acclimate.jobs.tokenizers import trained_tokenizer

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from acclimate.evaluation.evaluate import Evaluation, evaluate
+from acclimate.evaluation.evaluate import evaluate
+from acclimate.evaluation.results import Evaluation
 from acclimate.jobs.pretrain import Run, pretrain
 from acclimate.jobs.recipes import Recipe, load_recipe
 from acclimate.progress import Listener

@@ -17,22 +17,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from transformers import PreTrainedTokenizerBase
 
-from acclimate.errors import DataError, ModelError, RecipeError
-from acclimate.inference.gaps import GapFinder, found_or_error, texts_between
-from acclimate.inference.generate import Generator, Prompt
-from acclimate.inference.reading import TokenReader
-from acclimate.models.families import position_limit
+from acclimate.errors import DataError, ModelError
 from acclimate.scoring.batches import in_windows
-from acclimate.tokens.added import blank_ids, mode_ids, sentinel_ids
+from acclimate.scoring.beams import asked, likeliest, likeliest_each
+from acclimate.scoring.gaps import GapFinder, found_or_error, texts_between
+from acclimate.scoring.generator import Generator, Prompt
+from acclimate.scoring.reading import TokenReader
+from acclimate.tokens.added import mode_ids, sentinel_ids
 from acclimate.tokens.tokenizers import text_frame
 
 # The longest span, in tokens.
 MAX_SPAN = 24
 # With fewer beams greedy search is not far, and its texts are worse.
-_LEAST_BEAMS = 4
+LEAST_BEAMS = 4
 
 
 @dataclass(frozen=True)
@@ -80,10 +79,10 @@ class _Batches(ABC):
             DataError: the text has no mask, more than T5 has sentinels, or is longer than the positions of the model.
         """
         question = self._read(text)
-        written = self.generator.likeliest(
-            question.ids, max_new_tokens=question.max_new_tokens, num_beams=max(top_k, _LEAST_BEAMS)
+        written = likeliest(
+            self.generator, question.ids, max_new_tokens=question.max_new_tokens, num_beams=max(top_k, LEAST_BEAMS)
         )
-        return _best(self._candidates(question, written), top_k)
+        return best(self._candidates(question, written), top_k)
 
     def fill_each(
         self, texts: Iterable[str], *, top_k: int = 5, batch_size: int | None = None
@@ -99,18 +98,16 @@ class _Batches(ABC):
         self, texts: Sequence[str], top_k: int, batch_size: int | None
     ) -> Iterator[list[SpanCandidate] | DataError]:
         read = [found_or_error(self._asked, text) for text in texts]
-        asked = [one for one in read if not isinstance(one, DataError)]
+        prompts = [one[1] for one in read if not isinstance(one, DataError)]
         written = iter(
-            self.generator.likeliest_each(
-                [prompt for _, prompt in asked], num_beams=max(top_k, _LEAST_BEAMS), batch_size=batch_size
-            )
+            likeliest_each(self.generator, prompts, num_beams=max(top_k, LEAST_BEAMS), batch_size=batch_size)
         )
         for one in read:
-            yield one if isinstance(one, DataError) else _best(self._candidates(one[0], next(written)), top_k)
+            yield one if isinstance(one, DataError) else best(self._candidates(one[0], next(written)), top_k)
 
     def _asked(self, text: str) -> tuple[_Question, Prompt]:
         question = self._read(text)
-        return question, self.generator.asked(question.ids, max_new_tokens=question.max_new_tokens)
+        return question, asked(self.generator, question.ids, max_new_tokens=question.max_new_tokens)
 
 
 class SentinelFiller(_Batches):
@@ -142,8 +139,8 @@ class SentinelFiller(_Batches):
     def _candidates(self, question: _Question, written: Sequence[tuple[list[int], float]]) -> Iterator[SpanCandidate]:
         parts = texts_between(question.text, question.gaps)
         for said, score in written:
-            filled = _filled(self.generator.reader, parts, self._spans(said, len(question.gaps)))
-            yield SpanCandidate(score, *filled)
+            spans = filled(self.generator.reader, parts, self._spans(said, len(question.gaps)))
+            yield SpanCandidate(score, *spans)
 
     def _spans(self, written: Sequence[int], count: int) -> list[list[int]]:
         """The ids behind each of the first sentinels; none for one that is not told."""
@@ -189,7 +186,7 @@ def spans_in(whole: str, parts: Sequence[str]) -> tuple[str, ...] | None:
     return None if match is None else match.groups()
 
 
-class _OneByOne(ABC):
+class OneByOne(ABC):
     """A filler whose model is asked for one text at a time."""
 
     @abstractmethod
@@ -207,7 +204,7 @@ class _OneByOne(ABC):
         return (found_or_error(self.fill, text, top_k=top_k) for text in texts)
 
 
-class PieceFiller(_OneByOne):
+class PieceFiller(OneByOne):
     """A model of MASS: each mask is one token, and all of them are one piece, of which the decoder tells the tokens at
     their positions in the text."""
 
@@ -236,144 +233,22 @@ class PieceFiller(_OneByOne):
         # Behind the start token the decoder has a mask for each token before the piece, and one for the first of it.
         masks = [self.tokenizer.mask_token_id] * (len(frame.prefix) + places[0])
         generator = Generator(self.model, self.tokenizer, decoder_prefix=masks)
-        written = generator.likeliest(
+        written = likeliest(
+            generator,
             [*frame.prefix, *ids, *frame.suffix],
             max_new_tokens=len(gaps),
             min_new_tokens=len(gaps),
-            num_beams=max(top_k, _LEAST_BEAMS),
+            num_beams=max(top_k, LEAST_BEAMS),
         )
         found = []
         for said, score in written:
-            _, sequence = _filled(generator.reader, [parts[0], parts[-1]], [said])
+            _, sequence = filled(generator.reader, [parts[0], parts[-1]], [said])
             spans = tuple(generator.reader.behind(" ", [token]).strip() for token in said)
             found.append(SpanCandidate(score, spans, sequence))
-        return _best(found, top_k)
+        return best(found, top_k)
 
 
-class BlankFiller(_OneByOne):
-    """A decoder of blank infilling: it generates behind the text what its masks stand for, in their order."""
-
-    def __init__(self, model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-        """
-        Args:
-            model: what `acclimate.load_directed` gave.
-
-        Raises:
-            ModelError: the tokenizer lacks a mask, or the tokens for the start and end of a blank.
-        """
-        blanks = blank_ids(tokenizer)
-        if tokenizer.mask_token is None or blanks is None:
-            raise ModelError("blank infilling needs a mask token and tokens for the start and end of a blank")
-        self.model = model
-        self.tokenizer = tokenizer
-        self._start_id, self._end_id = blanks
-        self.reader = TokenReader(tokenizer, int(model.get_input_embeddings().weight.shape[0]))
-        self.gaps = GapFinder(tokenizer, str(tokenizer.mask_token))
-
-    def fill(self, text: str, *, top_k: int = 5) -> list[SpanCandidate]:
-        """As of `SentinelFiller`."""
-        gaps = self.gaps.find(text)
-        ids, places = self.gaps.ids(text, str(self.tokenizer.mask_token))
-        prefix = text_frame(self.tokenizer).prefix
-        limit = position_limit(self.model.config)
-        if limit is not None and len(prefix) + len(ids) > limit:
-            raise DataError(f"a text of {len(prefix) + len(ids)} tokens is longer than the model's {limit} positions")
-        part_a = [*prefix, *ids]
-        found = self._search(part_a, [place + len(prefix) for place in places], max(top_k, _LEAST_BEAMS))
-        parts = texts_between(text, gaps)
-        return _best((SpanCandidate(beam.score, *_filled(self.reader, parts, beam.spans)) for beam in found), top_k)
-
-    @torch.inference_mode()
-    def _search(self, part_a: Sequence[int], positions: Sequence[int], num_beams: int) -> list[_Beam]:
-        """Beam search over part B, whose tokens have the positions of their blanks. The end of a blank is told, and is
-        no input: behind it stands the start of the next."""
-        device = self.model.device
-        past = self.model(torch.tensor([part_a], device=device), use_cache=True).past_key_values
-        beams = [_Beam(((),), 0.0, 0)]
-        finished: list[_Beam] = []
-        while beams and len(finished) < num_beams:
-            tokens = [[beam.spans[-1][-1] if beam.spans[-1] else self._start_id] for beam in beams]
-            at = [[positions[len(beam.spans) - 1]] for beam in beams]
-            logits_BV = self.model(
-                torch.tensor(tokens, device=device),
-                position_ids=torch.tensor(at, device=device),
-                past_key_values=past,
-                use_cache=True,
-            ).logits[:, -1]
-            log_probabilities_BV = self._allowed(logits_BV.float().log_softmax(-1), beams)
-            totals = torch.tensor([[beam.total] for beam in beams], device=device) + log_probabilities_BV
-            best = totals.flatten().topk(min(2 * num_beams, totals.numel()))
-            chosen: list[tuple[int, _Beam]] = []
-            for total, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-                row, token = divmod(index, totals.shape[1])
-                if total == -float("inf") or len(chosen) == num_beams:
-                    break
-                beam = beams[row].with_token(token, total, ends=token == self._end_id)
-                if len(beam.spans) > len(positions):
-                    finished.append(_Beam(beam.spans[:-1], beam.total, beam.count))
-                else:
-                    chosen.append((row, beam))
-            beams = [beam for _, beam in chosen]
-            if beams:
-                past.reorder_cache(torch.tensor([row for row, _ in chosen], device=device))
-        return sorted(finished, key=lambda beam: -beam.score)
-
-    def _allowed(self, log_probabilities_BV: torch.Tensor, beams: Sequence[_Beam]) -> torch.Tensor:
-        """No special token but the end, which comes neither first nor later than `MAX_SPAN` tokens."""
-        allowed = log_probabilities_BV.clone()
-        ends = allowed[:, self._end_id].clone()
-        known = [token for token in self.reader.hidden if token < allowed.shape[1]]
-        allowed[:, known] = -float("inf")
-        allowed[:, len(self.tokenizer) :] = -float("inf")
-        for row, beam in enumerate(beams):
-            length = len(beam.spans[-1])
-            if length >= MAX_SPAN:
-                allowed[row] = -float("inf")
-            if length > 0:
-                allowed[row, self._end_id] = ends[row]
-        return allowed
-
-
-@dataclass(frozen=True)
-class _Beam:
-    """Part B so far: the ids of each blank, the last one under way; log-probability and number of what was told."""
-
-    spans: tuple[tuple[int, ...], ...]
-    total: float
-    count: int
-
-    @property
-    def score(self) -> float:
-        return self.total / max(self.count, 1)
-
-    def with_token(self, token: int, total: float, *, ends: bool) -> _Beam:
-        spans = (*self.spans, ()) if ends else (*self.spans[:-1], (*self.spans[-1], token))
-        return _Beam(spans, total, self.count + 1)
-
-
-def fill_blanks(model: Any, tokenizer: PreTrainedTokenizerBase, text: str, *, top_k: int = 5) -> list[SpanCandidate]:
-    """What a decoder of blank infilling puts in the place of a text's masks.
-
-    Args:
-        model: what `acclimate.load_directed` gave for a run of `prefix_lm` with `variant: blank_infilling`.
-        tokenizer: of the run.
-        text: with one mask or more, written `[MASK]`, `<mask>` or as the tokenizer writes it; each becomes one token or
-            more, 24 at most.
-        top_k: how many candidates.
-
-    Returns:
-        The candidates, best first.
-
-    Raises:
-        DataError: the text has no mask, or is longer than the model's positions.
-        ModelError: the tokenizer lacks the tokens of blank infilling.
-    """
-    if top_k < 1:
-        raise RecipeError(f"`top_k`: expected a number of at least 1, got {top_k!r}")
-    return BlankFiller(model, tokenizer).fill(text, top_k=top_k)
-
-
-def _filled(reader: TokenReader, parts: Sequence[str], spans: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], str]:
+def filled(reader: TokenReader, parts: Sequence[str], spans: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], str]:
     """The spans as they read, and the user's own text with them put in."""
     text, read = parts[0], []
     for ids, after in zip(spans, parts[1:], strict=True):
@@ -384,7 +259,7 @@ def _filled(reader: TokenReader, parts: Sequence[str], spans: Sequence[Sequence[
     return tuple(read), text
 
 
-def _best(candidates: Iterable[SpanCandidate], top_k: int) -> list[SpanCandidate]:
+def best(candidates: Iterable[SpanCandidate], top_k: int) -> list[SpanCandidate]:
     """The first ones, of equal texts the first."""
     found: dict[str, SpanCandidate] = {}
     for candidate in candidates:
