@@ -9,13 +9,14 @@ from typing import Any
 import yaml
 
 from acclimate.artifacts import write_text
-from acclimate.evaluation.wording import advice_text, judgement_text
+from acclimate.evaluation.wording import OUTCOMES
 from acclimate.jobs.model_card import NOT_EVALUATED, PIPELINES, card_title, markdown_table, with_results
 from acclimate.models.directed import way_of_seeing
 from acclimate.objectives import OBJECTIVES
 from acclimate.report.evaluation_file import EvaluationFile, TextFigures
 from acclimate.report.facts import Facts
-from acclimate.report.sections.common import measure_rows, ordered, without_paths
+from acclimate.report.sections.common import before_text, measure_rows, ordered, without_paths
+from acclimate.report.sections.verdict import advice_of, sentence
 from acclimate.report.words import Words
 
 # What the hub shows of a result: its own names of measures where it has them.
@@ -84,26 +85,25 @@ def results_text(facts: Facts) -> str:
 
 def _evaluated(facts: Facts, evaluation: EvaluationFile, words: Words) -> list[str]:
     told = []
-    verdict = facts.verdict or {}
     for which in ("domain", "general"):
-        if verdict.get(which):
-            told.append(f"**{words(f'text_{which}')}:** {judgement_text(verdict[which], which, 'en')}")
-    advice = [f"- {advice_text(entry, 'en')}" for entry in verdict.get("advice") or []]
+        if (facts.verdict or {}).get(which):
+            outcome = OUTCOMES[which]["en"][(facts.verdict or {})[which]["outcome"]]
+            told.append(f"**{words(f'text_{which}')}: {outcome}.** {sentence(facts, which, 'en')}")
+    advice = [f"- {text}" for text in advice_of(facts, "en")]
     if advice:
         told.append("\n".join([f"{words('advice')}:", "", *advice]))
     head = ("", words("before"), words("after"), words("difference"), words("interval_95"))
     rows = [
-        (f"{words(f'text_{which}')}: {cells[0]}", *cells[1:])
+        (f"{words(f'text_{which}')}{f', {name}' if len(text.parts) > 1 else ''}: {cells[0]}", *cells[1:])
         for which, text in (("domain", evaluation.domain), ("general", evaluation.general))
         if text is not None
-        for part in list(text.parts.values())[:1]
+        for name, part in text.parts.items()
         for cells in measure_rows(part, words)
     ]
     if rows:
         told.append(markdown_table(head, rows))
         told.append("Both models met the same masks of text that was not trained on.")
-    if evaluation.before:
-        told.append(words("before_was", before=without_paths(evaluation.before, facts)))
+    told.append(before_text(facts, words))
     if evaluation.notes:
         told.append("\n".join(f"- {without_paths(note, facts)}" for note in evaluation.notes))
     return told

@@ -113,6 +113,7 @@ class Probe(_Data):
     source: str | None = None
     expected: list[str] | None = None
     blanks: list[Blank] = []
+    why: str | None = None
 
 
 class Continuation(_Data):

@@ -93,6 +93,15 @@ def table(
     return tag("div", inner, class_="scroll", tabindex="0", role="region", aria_label=caption)
 
 
+def prose(text: str) -> Markup:
+    """A sentence in which `backticks` stand around code, as messages have them."""
+    parts = text.split("`")
+    # A lone one is a letter like any other.
+    if len(parts) % 2 == 0:
+        return text_of(text)
+    return join(tag("code", part) if index % 2 else part for index, part in enumerate(parts))
+
+
 def details(summary: str, *children: Child) -> Markup:
     """What is there to open."""
     return tag("details", tag("summary", summary), *children)

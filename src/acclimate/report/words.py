@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Mapping
+from typing import Literal, cast
 
 from acclimate.errors import RecipeError
 from acclimate.report.words_en import ENGLISH
 from acclimate.report.words_zh import CHINESE
 
+Lang = Literal["en", "zh"]
 LANGUAGES: dict[str, Mapping[str, str]] = {"en": ENGLISH, "zh": CHINESE}
 # What stands for a number that there is none of.
 NONE = "–"
@@ -26,7 +28,7 @@ class Words:
     def __init__(self, lang: str) -> None:
         if lang not in LANGUAGES:
             raise RecipeError(f"the report is written in {' or '.join(LANGUAGES)}, not in {lang!r}")
-        self.lang = lang
+        self.lang = cast(Lang, lang)
         self._table = LANGUAGES[lang]
 
     def __call__(self, key: str, **values: object) -> str:
@@ -117,6 +119,6 @@ _UNITS: dict[str, tuple[tuple[float, str], ...]] = {
 
 def _minus(text: str) -> str:
     # A rounded zero has no sign.
-    if text.startswith("-") and not any(digit in text for digit in "123456789"):
+    if text.startswith(("-", "+")) and not any(digit in text for digit in "123456789"):
         text = text[1:]
     return text.replace("-", MINUS)

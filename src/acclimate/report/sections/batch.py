@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from acclimate.report.facts import Batch, BatchPiece, BatchRow, BatchSpan, Facts
-from acclimate.report.html import join, paragraph, shortened, tag
+from acclimate.report.html import join, paragraph, prose, shortened, tag
 from acclimate.report.sections.common import LONGEST_NAME
 from acclimate.report.words import Words
 
@@ -20,7 +20,8 @@ def render(facts: Facts, words: Words) -> Markup:
     batch = facts.batch
     if batch is None:
         why = facts.missing.get("batch")
-        return tag("p", words("missing_batch", folder=facts.folder), f" ({why})" if why else None, class_="missing")
+        told = prose(words("missing_batch", folder=facts.folder))
+        return tag("p", told, f" ({why})" if why else None, class_="missing")
     marks = dict.fromkeys(
         span.mark for row in batch.rows for piece in row.pieces for span in _spans(piece) if span.mark
     )

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from markupsafe import Markup
 
-from acclimate.report.evaluation_file import Difference, Part, TextFigures
+from acclimate.report.evaluation_file import Difference, Judgement, Part
 from acclimate.report.facts import Facts
-from acclimate.report.html import Child, tag
+from acclimate.report.html import Child, prose, tag
 from acclimate.report.words import NONE, Words
 
 # Names of documents, sources and the like are cut at this length: a page is no place for a kilobyte of name.
@@ -20,7 +20,7 @@ _CLASS = "accuracy_"
 
 def missing(key: str, facts: Facts, words: Words) -> Markup:
     """The sentence that stands for a part that is not there: how to get it."""
-    return tag("p", words(key, folder=facts.folder), class_="missing")
+    return tag("p", prose(words(key, folder=facts.folder)), class_="missing")
 
 
 def short_path(value: object) -> str:
@@ -79,17 +79,23 @@ def difference_cells(difference: Difference | None, words: Words) -> list[str]:
     return [words.signed(difference.mean), words.interval(difference.low, difference.high)]
 
 
-def headline(text: TextFigures) -> tuple[str, Difference] | None:
-    """The first part's measure and difference: bits per byte where there is one."""
-    part = next(iter(text.parts.values()), None)
-    return None if part is None else main_difference(part)
+def main_difference(part: Part, judgement: Judgement | None) -> tuple[str, Difference] | None:
+    """The difference that a part is judged by, and in what measure: the verdict's, or else bits per byte if there are
+    any."""
+    bits, loss = part.bits_per_byte_difference, part.difference
+    by_bits = judgement is None or judgement.measure == "bits_per_byte"
+    if bits is not None and (by_bits or loss is None):
+        return "bits_per_byte", bits
+    return None if loss is None else ("loss", loss)
 
 
-def main_difference(part: Part) -> tuple[str, Difference] | None:
-    """The difference that a part is judged by, and in what measure."""
-    if part.bits_per_byte_difference is not None:
-        return "bits_per_byte", part.bits_per_byte_difference
-    return None if part.difference is None else ("loss", part.difference)
+def before_text(facts: Facts, words: Words) -> str:
+    """What the model before training was."""
+    base = facts.get("recipe", "model", "name")
+    if base is None or facts.get("model", "from_scratch"):
+        return words("before_scratch")
+    warmed = facts.get("model", "head_warmup")
+    return words("before_warmed" if warmed else "before_plain", model=model_name(str(base)))
 
 
 def definitions(pairs: Iterable[tuple[str, Child]]) -> Markup:

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from acclimate.report.evaluation_file import Group, TextFigures
+from acclimate.report.evaluation_file import EvaluationFile, Group, TextFigures, Verdict
 from acclimate.report.facts import Facts
-from acclimate.report.html import details, join, paragraph, shortened, table, tag
+from acclimate.report.html import details, join, paragraph, prose, shortened, table, tag
 from acclimate.report.sections.common import (
     LONGEST_NAME,
     difference_cells,
@@ -16,6 +16,7 @@ from acclimate.report.sections.common import (
     measure_name,
     measure_rows,
     missing,
+    without_paths,
 )
 from acclimate.report.svg.base import figure
 from acclimate.report.svg.forest import ForestRow, forest
@@ -33,67 +34,76 @@ def render(facts: Facts, words: Words) -> Markup:
     texts = [(name, text) for name, text in (("domain", evaluation.domain), ("general", evaluation.general)) if text]
     if not texts:
         return missing("missing_texts", facts, words)
-    rows = list(_headlines(texts, words))
+    rows = list(_headlines(evaluation, texts, words))
     plot = figure(
         lambda width: forest(rows, words, id_="comparison", title=words("comparison_plot"), width=width),
         words("comparison_caption"),
     )
-    broken = [_breakdown(name, text, words) for name, text in texts]
-    return join([plot if rows else None, _table(texts, words), *broken])
+    notes = tag("ul", *(tag("li", prose(without_paths(note, facts))) for note in evaluation.notes), lang="en")
+    return join(
+        [
+            plot if rows else None,
+            *(_measures(text, words(f"text_{name}"), words) for name, text in texts),
+            # General text is the section of what was forgotten.
+            breakdown("domain", evaluation.domain, words, claim=evaluation.claim is not False),
+            tag("div", tag("h3", words("notes")), notes, class_="notes") if evaluation.notes else None,
+        ]
+    )
 
 
-def _headlines(texts: Sequence[tuple[str, TextFigures]], words: Words) -> Iterator[ForestRow]:
+def _headlines(
+    evaluation: EvaluationFile, texts: Sequence[tuple[str, TextFigures]], words: Words
+) -> Iterator[ForestRow]:
+    judged = evaluation.verdict or Verdict()
     for name, text in texts:
-        for number, (part_name, part) in enumerate(text.parts.items()):
-            found = main_difference(part)
+        for part_name, part in text.parts.items():
+            found = main_difference(part, judged.domain if name == "domain" else judged.general)
             if found is None:
                 continue
             measure, difference = found
             title = words(f"text_{name}") + (f", {part_name}" if len(text.parts) > 1 else "")
             if measure == "bits_per_byte":
                 title += f" ({measure_name(measure, words)})"
-            yield ForestRow(title, difference.low, difference.mean, difference.high, strong=number == 0)
-
-
-def _table(texts: Sequence[tuple[str, TextFigures]], words: Words) -> Markup:
-    rows: list[list[str]] = []
-    for name, text in texts:
-        for part_name, part in text.parts.items():
-            prefix = words(f"text_{name}") + (f", {part_name}" if len(text.parts) > 1 else "")
-            rows += [[f"{prefix}: {cells[0]}", *cells[1:]] for cells in measure_rows(part, words)]
-        found = text.pseudo_log_likelihood
-        if found is not None:
-            rows.append(
-                [
-                    f"{words(f'text_{name}')}: {words('measure_pll')}",
-                    words.decimal(found.before),
-                    words.decimal(found.after),
-                    *difference_cells(found.difference, words),
-                ]
+            yield ForestRow(
+                title,
+                difference.low,
+                difference.mean,
+                difference.high,
+                strong=True,
+                claim=evaluation.claim is not False,
             )
+
+
+def _measures(text: TextFigures, name: str, words: Words) -> Markup:
+    """Every measure of a text as a table."""
+    rows = []
+    for part_name, part in text.parts.items():
+        prefix = f"{part_name}: " if len(text.parts) > 1 else ""
+        rows += [[f"{prefix}{cells[0]}", *cells[1:]] for cells in measure_rows(part, words)]
+    found = text.pseudo_log_likelihood
+    if found is not None:
+        likelihoods = [words.decimal(found.before), words.decimal(found.after)]
+        rows.append([words("measure_pll"), *likelihoods, *difference_cells(found.difference, words)])
     head = [words("measure"), words("before"), words("after"), words("difference"), words("interval_95")]
-    asked = "; ".join(
-        words(
-            f"asked_{text.unit}",
-            name=words(f"text_{name}"),
-            targets=words.integer(next((part.targets for part in text.parts.values()), None)),
-            units=words.integer(text.units),
-        )
-        for name, text in texts
+    asked = words(
+        f"asked_{text.unit}",
+        targets=words.integer(next((part.targets for part in text.parts.values()), None)),
+        units=words.integer(text.units),
     )
-    return join([table(head, rows, caption=words("comparison_table")), paragraph(asked, "quiet")])
+    return join([table(head, rows, caption=words("comparison_table", name=name)), paragraph(asked, "quiet")])
 
 
-def _breakdown(name: str, text: TextFigures, words: Words) -> Markup | None:
-    breakdown = text.breakdown
-    if breakdown is None:
+def breakdown(name: str, text: TextFigures | None, words: Words, *, claim: bool) -> Markup | None:
+    """The differences by source, length and document; None where there are none."""
+    found = text.breakdown if text is not None else None
+    if found is None:
         return None
     parts = [
-        _groups(name, kind, groups[:MOST_GROUPS], words)
+        _groups(name, kind, groups[:MOST_GROUPS], words, claim=claim)
         for kind, groups in (
-            ("source", breakdown.source),
-            ("length", breakdown.length),
-            ("document", breakdown.document),
+            ("source", found.source),
+            ("length", found.length),
+            ("document", found.document),
         )
         # One source says what the whole says.
         if len(groups) > (1 if kind == "source" else 0)
@@ -101,10 +111,17 @@ def _breakdown(name: str, text: TextFigures, words: Words) -> Markup | None:
     return join(parts) if parts else None
 
 
-def _groups(name: str, kind: str, groups: Sequence[Group], words: Words) -> Markup:
+def _groups(name: str, kind: str, groups: Sequence[Group], words: Words, *, claim: bool) -> Markup:
     caption = f"{words(f'text_{name}')}: {words(f'by_{kind}')}"
     rows = [
-        ForestRow(shortened(group.name, LONGEST_NAME), found.low, found.mean, found.high)
+        ForestRow(
+            shortened(group.name, LONGEST_NAME),
+            found.low,
+            found.mean,
+            found.high,
+            is_path=kind == "document",
+            claim=claim,
+        )
         for group in groups
         if (found := group.difference) is not None
     ]

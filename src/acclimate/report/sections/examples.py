@@ -9,13 +9,15 @@ from markupsafe import Markup
 
 from acclimate.report.evaluation_file import Blank, Candidate, Continuation, Probe
 from acclimate.report.facts import Facts
-from acclimate.report.html import join, paragraph, shortened, tag
+from acclimate.report.html import details, join, paragraph, shortened, tag
 from acclimate.report.sections.common import LONGEST_NAME
 from acclimate.report.svg.small import share_bar
 from acclimate.report.words import Words
 
 MOST_PROBES = 30
 MOST_EXAMPLES = 12
+# So many stand open; the others are there to open.
+MOST_OPEN = 6
 MOST_CONTINUATIONS = 8
 MOST_BLANKS = 4
 MOST_CANDIDATES = 5
@@ -50,7 +52,9 @@ def _group(kind: str, shown: Sequence[Markup], total: int, words: Words) -> list
         return []
     left_out = total - len(shown)
     more = [paragraph(words("more_left_out", number=words.integer(left_out)), "quiet")] if left_out else []
-    return [tag("h3", words(kind)), paragraph(words(f"{kind}_told"), "quiet"), *shown, *more]
+    folded = shown[MOST_OPEN:]
+    rest = [details(words("show_more", number=len(folded)), *folded)] if folded else []
+    return [tag("h3", words(kind)), paragraph(words(f"{kind}_told"), "quiet"), *shown[:MOST_OPEN], *rest, *more]
 
 
 def _probe(probe: Probe, words: Words) -> Markup:
@@ -59,7 +63,7 @@ def _probe(probe: Probe, words: Words) -> Markup:
         "div",
         tag("p", _text(probe.text), class_="quote"),
         *(_blank(blank, number, len(blanks), words) for number, blank in enumerate(blanks, start=1)),
-        _source(probe.source),
+        _source(probe.source, words.get(f"why_{probe.why}") if probe.why else None),
         class_="probe",
     )
 
@@ -69,8 +73,9 @@ def _text(text: str) -> Markup:
     return join(tag("mark", part) if index % 2 else part for index, part in enumerate(parts))
 
 
-def _source(source: str | None) -> Markup | None:
-    return tag("p", shortened(source, LONGEST_NAME), class_="source") if source else None
+def _source(source: str | None, why: str | None = None) -> Markup | None:
+    told = " · ".join(part for part in (shortened(source or "", LONGEST_NAME), why) if part)
+    return tag("p", told, class_="source") if told else None
 
 
 def _blank(blank: Blank, number: int, total: int, words: Words) -> Markup:
@@ -92,7 +97,7 @@ def _blank(blank: Blank, number: int, total: int, words: Words) -> Markup:
                 "div",
                 _candidates("before", blank.before, blank.expected, words),
                 _candidates("after", blank.after, blank.expected, words),
-                class_="pair",
+                class_="pair tight",
             ),
         ]
     )
@@ -113,7 +118,7 @@ def _candidates(which: str, candidates: Sequence[Candidate], expected: str | Non
             tag(
                 "span",
                 share_bar(candidate.probability) if candidate.probability is not None else None,
-                words.percent(candidate.probability),
+                tag("span", words.percent(candidate.probability), class_="share-number"),
                 class_="number",
             ),
         )

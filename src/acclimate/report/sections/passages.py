@@ -29,13 +29,17 @@ def render(facts: Facts, words: Words) -> Markup | None:
     return passages_of(facts, "domain", words)
 
 
-def passages_of(facts: Facts, which: str, words: Words) -> Markup | None:
-    """The passages of a text, each before and after, with a legend; None where there are none."""
+def passages_of(facts: Facts, which: str, words: Words, *, introduced: bool = True) -> Markup | None:
+    """The passages of a text, each before and after, with a legend; None where there are none.
+
+    Args:
+        introduced: whether to say what the colours mean.
+    """
     passages = facts.evaluation.passages.get(which, []) if facts.evaluation else []
     shown = [_passage(passage, words) for passage in passages[:MOST_PASSAGES] if passage.tokens]
     if not shown:
         return None
-    return join([paragraph(words("passages_told")), _legend(words), *shown])
+    return join([paragraph(words("passages_told")) if introduced else None, _legend(words), *shown])
 
 
 def step_of(nats: float | None) -> int | None:

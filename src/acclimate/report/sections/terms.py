@@ -76,7 +76,7 @@ def _table(terms: Sequence[Term], key: str, words: Words) -> Markup:
         words("in_general"),
         words("pieces"),
     ]
-    return table(head, [_row(term, words) for term in terms], caption=words(key))
+    return table(head, [_row(term, words) for term in terms], caption=words(key), class_="terms")
 
 
 def _row(term: Term, words: Words) -> list[Child]:
@@ -87,7 +87,7 @@ def _row(term: Term, words: Words) -> list[Child]:
         dumbbell(before, after),
         words.percent(before, 0),
         words.percent(after, 0),
-        words.points(term.gain),
+        words.signed(None if term.gain is None else 100 * term.gain, 0),
         words.integer(term.asked),
         words.integer(term.domain_count),
         words.integer(term.general_count),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from acclimate.evaluation.wording import advice_text, judgement_text
+from acclimate.evaluation.wording import ADVICE, OUTCOMES, Lang, advice_text, judgement_text
 from acclimate.report.evaluation_file import Judgement
 from acclimate.report.facts import Facts
-from acclimate.report.html import join, paragraph, tag
-from acclimate.report.sections.common import missing, without_paths
+from acclimate.report.html import join, paragraph, prose, tag
+from acclimate.report.sections.common import before_text, missing
 from acclimate.report.words import Words
 
 # A sign for each outcome, so that it can be told without colours.
@@ -16,71 +16,61 @@ _SIGNS = {"helped": "✓", "no_difference": "=", "harmed": "✕", "no_claim": "?
 
 
 def render(facts: Facts, words: Words) -> Markup:
-    """Two cards, the advice below them, and what the reader should know."""
-    evaluation = facts.evaluation
-    if evaluation is None:
+    """Two cards, the advice below them, and what the model is compared with."""
+    if facts.evaluation is None:
         return missing("missing_evaluation", facts, words)
-    verdict = evaluation.verdict
-    notes = (
-        tag("ul", *(tag("li", without_paths(note, facts)) for note in evaluation.notes), class_="notes")
-        if evaluation.notes
-        else None
-    )
+    verdict = facts.evaluation.verdict
     if verdict is None or facts.verdict is None:
-        return join([missing("missing_verdict", facts, words), notes])
+        return missing("missing_verdict", facts, words)
     cards = [
         _card(which, judgement, facts, words)
         for which, judgement in (("domain", verdict.domain), ("general", verdict.general))
     ]
-    advice = [advice_text(entry, words.lang) for entry in facts.verdict.get("advice") or []]
+    advice = advice_of(facts, words.lang)
+    told = tag("ul", *(tag("li", prose(text)) for text in advice)) if advice else paragraph(words("advice_none"))
     return join(
         [
             tag("div", *cards, class_="cards"),
-            tag(
-                "div",
-                tag("h3", words("advice")),
-                tag("ul", *(tag("li", text) for text in advice)) if advice else paragraph(words("advice_none")),
-                class_="advice",
-            ),
-            tag("p", words("before_was", before=without_paths(evaluation.before, facts)), class_="quiet")
-            if evaluation.before
-            else None,
-            notes,
+            tag("div", tag("h3", words("advice")), told, class_="advice"),
+            paragraph(before_text(facts, words), "quiet"),
         ]
     )
+
+
+def advice_of(facts: Facts, lang: Lang) -> list[str]:
+    """The advice in words; that of a newer version, which there are no words for here, is left out."""
+    found = (facts.verdict or {}).get("advice") or []
+    return [advice_text(entry, lang) for entry in found if entry.get("condition") in ADVICE]
+
+
+def sentence(facts: Facts, which: str, lang: Lang) -> str:
+    """What a text's judgement says, without the outcome that stands above it."""
+    verdict = facts.verdict or {}
+    outcome = OUTCOMES[which][lang][verdict[which]["outcome"]]
+    told = judgement_text(verdict[which], which, lang, verdict.get("objective"))
+    rest = told.removeprefix(outcome).lstrip(":： ")
+    return rest[:1].upper() + rest[1:]
 
 
 def _card(which: str, judgement: Judgement | None, facts: Facts, words: Words) -> Markup:
     kicker = tag("p", words(f"text_{which}"), class_="kicker")
     if judgement is None:
-        return tag(
-            "div",
-            kicker,
-            tag("p", tag("span", "–", class_="sign", aria_hidden="true"), words("outcome_none"), class_="outcome"),
-            paragraph(words(f"outcome_none_{which}", folder=facts.folder)),
-            class_="card none",
-        )
-    assert facts.verdict is not None
-    sign = tag("span", _SIGNS[judgement.outcome], class_="sign", aria_hidden="true")
-    return tag(
-        "div",
-        kicker,
-        tag("p", sign, words(f"outcome_{which}_{judgement.outcome}"), class_="outcome"),
-        _figures(judgement, words),
-        paragraph(judgement_text(facts.verdict[which], which, words.lang)),
-        class_=f"card {judgement.outcome}",
-    )
+        outcome, kind = words("outcome_none"), "none"
+        body = [tag("p", prose(words(f"outcome_none_{which}", folder=facts.folder)))]
+    else:
+        outcome, kind = OUTCOMES[which][words.lang][judgement.outcome], judgement.outcome
+        # A large number beside "no claim" would be one.
+        figures = [] if kind == "no_claim" else [_figures(judgement, words)]
+        body = [*figures, tag("p", prose(sentence(facts, which, words.lang)))]
+    sign = tag("span", _SIGNS.get(kind, "–"), class_="sign", aria_hidden="true")
+    return tag("div", kicker, tag("p", sign, outcome, class_="outcome"), *body, class_=f"card {kind}")
 
 
-def _figures(judgement: Judgement, words: Words) -> Markup | None:
+def _figures(judgement: Judgement, words: Words) -> Markup:
+    """The change in one line."""
     if judgement.before is None or judgement.after is None:
-        return None
+        return Markup("")
     measure = words(f"measure_{judgement.measure}") if judgement.measure in ("loss", "bits_per_byte") else ""
     change = tag("strong", words.signed(100 * judgement.relative, 1) + "%") if judgement.relative is not None else None
-    return tag(
-        "p",
-        change,
-        " " if change else None,
-        f"{measure} {words.decimal(judgement.before)} → {words.decimal(judgement.after)}",
-        class_="figure-line",
-    )
+    told = f"{measure} {words.decimal(judgement.before)} → {words.decimal(judgement.after)}"
+    return tag("p", change, " " if change else None, told, class_="figure-line")

@@ -56,11 +56,13 @@ def length(text: str) -> float:
     return sum(LETTERS if unicodedata.east_asian_width(letter) in "WF" else 0.56 * LETTERS for letter in text)
 
 
-def fit(text: str, width: float) -> str:
-    """A text, cut at its end where it is wider than there is room."""
+def fit(text: str, width: float, *, keep_end: bool = False) -> str:
+    """A text, cut where it is wider than there is room: at its end, or with `keep_end` at its start, as for paths."""
     text = readable(text)
     if length(text) <= width:
         return text
+    if keep_end:
+        return fit(text[::-1], width)[::-1]
     while text and length(text) + LETTERS > width:
         text = text[:-1]
     return text.rstrip() + "…"

@@ -65,7 +65,9 @@ def curve(data: Curve, words: Words, *, id_: str, width: float) -> Markup:
         shapes.append(line(left, bottom, right, bottom, "axis"))
     for step in ticks(x.low, x.high, 6 if wide else 4):
         shapes.append(line(x(step), bottom, x(step), bottom + 4, "axis"))
-        shapes.append(label(words.integer(step), x(step), bottom + 18, anchor="middle"))
+        # The last one would run over the edge.
+        anchor = "end" if x(step) > right - 12 else "middle"
+        shapes.append(label(words.integer(step), min(x(step), right), bottom + 18, anchor=anchor))
     shapes.append(label(words("curve_steps"), right, bottom + 36, anchor="end", class_="quiet"))
     return frame(
         shapes,

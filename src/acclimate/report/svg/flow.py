@@ -74,9 +74,11 @@ class _Placed:
         return self.ends[-1] if self.ends else TOP
 
 
-def _place(nodes: Sequence[Node], pixels: float) -> _Placed:
+def _place(nodes: Sequence[Node], pixels: float, lost_from: float = 0.0) -> _Placed:
+    """Nodes from the top down; what was lost begins at `lost_from` at the earliest."""
     tops, heights, ends, y = [], [], [], TOP
     for node in nodes:
+        y = max(y, lost_from) if node.lost else y
         height = max(node.characters * pixels, 1.0)
         tops.append(y)
         heights.append(height)
@@ -89,20 +91,26 @@ def draw_flow(flow: Flow, words: Words, *, id_: str, width: float) -> Markup:
     """The drawing: heights are characters."""
     total = sum(node.characters for node in flow.sources) or 1
     pixels = HEIGHT / total
-    columns = [_place(nodes, pixels) for nodes in (flow.sources, flow.middle, flow.ends)]
+    wide = width >= WIDE
+    sources, ends = _place(flow.sources, pixels), _place(flow.ends, pixels)
+    # On a phone the labels of what is held out have no room beside those of what was lost.
+    middle = _place(flow.middle, pixels, 0.0 if wide else ends.bottom + 6)
     xs = (0.0, 0.42 * width, width - NODE)
     shapes = [
-        *_links(flow.first, flow.middle, columns[0], columns[1], xs[0] + NODE, xs[1], pixels),
-        *_links(flow.second, flow.ends, columns[1], columns[2], xs[1] + NODE, xs[2], pixels),
+        *_links(flow.first, flow.middle, sources, middle, xs[0] + NODE, xs[1], pixels),
+        *_links(flow.second, flow.ends, middle, ends, xs[1] + NODE, xs[2], pixels),
     ]
-    for column, (nodes, placed, x) in enumerate(zip((flow.sources, flow.middle, flow.ends), columns, xs, strict=True)):
-        # The middle's lost nodes have all the room to the right; the last column's labels stand before it.
-        room = (xs[1] - 24, (width - xs[1]) * (0.5 if width < WIDE else 0.45), 0.27 * width)[column]
+    rooms = (xs[1] - 24, 0.27 * width if wide else 66.0, 0.27 * width if wide else 118.0)
+    columns = ((flow.sources, sources), (flow.middle, middle), (flow.ends, ends))
+    for column, (nodes, placed) in enumerate(columns):
         for node, top, height in zip(nodes, placed.tops, placed.heights, strict=True):
-            kind = "node lost" if node.lost else "node"
-            shapes.append(rect(x, top, NODE, height, kind))
-            shapes += _label(node, total, words, x, top, column, width - xs[1] - 20 if node.lost else room)
-    bottom = max(placed.bottom for placed in columns)
+            shapes.append(rect(xs[column], top, NODE, height, "node lost" if node.lost else "node"))
+            room = width - xs[1] - 20 if node.lost else rooms[column]
+            numbers = words.integer(node.characters)
+            if wide or node.lost:
+                numbers += f" · {words.percent(node.characters / total)}"
+            shapes += _label(node, numbers, xs[column], top, room, before=column == 2)
+    bottom = max(placed.bottom for _, placed in columns)
     described = "; ".join(
         f"{node.name}: {words.integer(node.characters)}" for node in (*flow.sources, *flow.middle, *flow.ends)
     )
@@ -144,11 +152,12 @@ def _links(
     return shapes
 
 
-def _label(node: Node, total: int, words: Words, x: float, top: float, column: int, room: float) -> list[Markup]:
-    at, anchor = (x - 8, "end") if column == 2 else (x + NODE + 8, None)
-    numbers = f"{words.integer(node.characters)} · {words.percent(node.characters / total)}"
+def _label(node: Node, numbers: str, x: float, top: float, room: float, *, before: bool) -> list[Markup]:
+    """What a node is and has, beside it; `before` it for the last column."""
+    at, anchor = (x - 8, "end") if before else (x + NODE + 8, None)
+    lines = [(node.name, "halo strong"), (numbers, "halo figures"), (node.note, "halo quiet")]
     return [
-        label(fit(node.name, room), at, top + 13, anchor=anchor, class_="halo strong"),
-        label(fit(numbers, room), at, top + 28, anchor=anchor, class_="halo figures"),
-        *([label(fit(node.note, room), at, top + 43, anchor=anchor, class_="halo quiet")] if node.note else []),
+        label(fit(text, room), at, top + 13 + 15 * number, anchor=anchor, class_=kind)
+        for number, (text, kind) in enumerate(lines)
+        if text
     ]

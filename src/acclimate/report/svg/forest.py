@@ -25,6 +25,8 @@ class ForestRow:
         name: what it is of.
         low, mean, high: after - before.
         strong: whether it is a headline; the others are drawn thinner.
+        claim: whether a side of zero may be called better or worse, in colour.
+        is_path: whether the end of the name says more than its start.
     """
 
     name: str
@@ -32,6 +34,8 @@ class ForestRow:
     mean: float
     high: float
     strong: bool = False
+    is_path: bool = False
+    claim: bool = True
 
 
 def scale_of(rows: Sequence[ForestRow], start: float, end: float) -> Scale:
@@ -63,11 +67,11 @@ def forest(rows: Sequence[ForestRow], words: Words, *, id_: str, title: str, wid
         figures = f"{words.signed(row.mean)} ({words.interval(row.low, row.high)})"
         strong = "strong" if row.strong else None
         if wide:
-            shapes.append(label(fit(row.name, LABELS), 0, middle + 4, class_=strong))
-            shapes.append(label(figures, width, middle + 4, anchor="end", class_="figures"))
+            shapes.append(label(fit(row.name, LABELS, keep_end=row.is_path), 0, middle + 4, class_=strong))
+            shapes.append(label(figures, width, middle + 4, anchor="end", class_="halo figures"))
         else:
-            shapes.append(label(fit(row.name, width - 190), 0, top + 16, class_=strong))
-            shapes.append(label(figures, width, top + 16, anchor="end", class_="figures"))
+            shapes.append(label(fit(row.name, width - 190, keep_end=row.is_path), 0, top + 16, class_=strong))
+            shapes.append(label(figures, width, top + 16, anchor="end", class_="halo figures"))
     places = ticks(scale.low, scale.high, 6 if wide else 4)
     digits = digits_of(places)
     shapes.append(line(start, bottom + 6, end, bottom + 6, "axis"))
@@ -96,7 +100,7 @@ def _directions(zero: float, words: Words, start: float, end: float) -> list[Mar
 
 def _bar(row: ForestRow, scale: Scale, middle: float) -> list[Markup]:
     low, mean, high = scale(row.low), scale(row.mean), scale(row.high)
-    side = "better" if row.high < 0 else "worse" if row.low > 0 else "even"
+    side = "even" if not row.claim else "better" if row.high < 0 else "worse" if row.low > 0 else "even"
     size = 4.5 if row.strong else 3.5
     kind = f"{side} strong" if row.strong else side
     return [
