@@ -21,4 +21,4 @@ def report(
         from acclimate.jobs.report import report as report_
 
         path = report_(run, lang=lang, output=output, listener=listener)
-    print_text(f"report: {path}")
+    print_text(f"Report: {path}")

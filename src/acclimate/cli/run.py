@@ -28,4 +28,5 @@ def run(
 
     print_summary(str(result.run.folder), result.run.summary)
     print_evaluation(result.evaluation)
+    print_text(f"Report: {result.report}")
     print_text(f'Use it:  acclimate fill {result.run.folder} "… [MASK] …"')

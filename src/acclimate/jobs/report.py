@@ -8,19 +8,25 @@ from typing import Any
 
 from acclimate.artifacts import write_text
 from acclimate.errors import AcclimateError
+from acclimate.evaluation.settings import GeneralSettings
 from acclimate.jobs.inspect_batch import InspectedRow, Inspection, inspect_run
 from acclimate.jobs.model_results import refresh_card
 from acclimate.jobs.recipes import Recipe, flat
+from acclimate.jobs.replay import ReplaySettings
+from acclimate.models.settings import AdapterSettings
 from acclimate.objectives.inspection import Token
 from acclimate.objectives.marking import Span, by_piece, marked, piece_number, plain, visible
 from acclimate.progress import Listener, Silent
+from acclimate.recipe import Section
 from acclimate.report.facts import Batch, BatchPiece, BatchRow, BatchSpan, read_facts
 from acclimate.report.page import render_page
 from acclimate.report.words import Words
+from acclimate.tokens.settings import TokenizerSettings
 from acclimate.training.run_folder import CARD, open_run
 
 FILE = "report.html"
-ROWS = 3
+# Rows to choose from, and to show.
+ROWS, SHOWN = 24, 3
 
 
 def report(
@@ -49,7 +55,7 @@ def report(
     opened = open_run(run)
     batch, missing = None, {}
     try:
-        batch = batch_of(inspect_run(opened.path, rows=ROWS, listener=listener))
+        batch = batch_of(inspect_run(opened.path, rows=ROWS, listener=listener), SHOWN)
     except AcclimateError as error:
         missing["batch"] = str(error).splitlines()[0]
     facts = read_facts(
@@ -65,14 +71,17 @@ def report(
 # ---- rows -----------------------------------------------------------------------------------------------------------
 
 
-def batch_of(inspection: Inspection) -> Batch:
-    """Rows as plain data to draw."""
+def batch_of(inspection: Inspection, shown: int) -> Batch:
+    """Rows as plain data to draw: the first one, and those that show most of how texts are packed."""
+    first, *others = enumerate(inspection.rows)
+    others.sort(key=lambda entry: (-len(entry[1].pieces), entry[0]))
+    chosen = sorted([first, *others[: shown - 1]], key=lambda entry: entry[0])
     return Batch(
         objective=inspection.objective,
         packed=inspection.packed,
         max_length=inspection.max_length,
         num_rows=inspection.num_rows,
-        rows=tuple(_row(row) for row in inspection.rows),
+        rows=tuple(_row(row) for _, row in chosen),
     )
 
 
@@ -106,10 +115,22 @@ def _spans(spans: list[Span]) -> tuple[BatchSpan, ...]:
 # ---- settings -------------------------------------------------------------------------------------------------------
 
 
+# Sections that there are none of by default; where there is one, it has defaults of its own.
+_OPTIONAL: dict[str, type[Section]] = {
+    "adapter": AdapterSettings,
+    "evaluation.general": GeneralSettings,
+    "replay": ReplaySettings,
+    "tokenizer": TokenizerSettings,
+}
+
+
 def changed_settings(manifest: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The settings of a run that are not the defaults: {dotted path: (value, default)}."""
     least = Recipe.model_validate({"model": {"name": ""}, "corpus": {"path": ""}, "output_dir": ""})
     defaults = flat(least.model_dump(mode="json"))
+    for name, section in _OPTIONAL.items():
+        fields = {key: field.default for key, field in section.model_fields.items() if not field.is_required()}
+        defaults |= {f"{name}.{key}": value for key, value in flat(fields).items()}
     return {
         name: (value, defaults.get(name))
         for name, value in flat(manifest["recipe"]).items()

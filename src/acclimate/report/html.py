@@ -16,7 +16,7 @@ _UNREADABLE = re.compile(
     "\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 # Elements that have no end.
-_VOID = frozenset({"meta", "br", "hr"})
+_VOID = frozenset({"meta", "wbr"})
 
 Child = str | None
 

@@ -23,6 +23,8 @@ ENGLISH: dict[str, str] = {
     "title_cost": "Cost",
     "title_settings": "Settings and versions",
     # ---- numbers
+    "gap": " ",
+    "titled": "{name}: {what}",
     "points": "{number} pts",
     "interval": "{low} to {high}",
     "seconds": "{s} s",
@@ -193,9 +195,9 @@ ENGLISH: dict[str, str] = {
     "forgetting_measures": "All measures of general text stand under “Before and after”.",
     "forgetting_no_claim": "What the model before knew of general text is not known well enough for a claim.",
     # ---- the batch
-    "batch_packed": "The first rows of training with {objective}: {rows} rows of {length} tokens an epoch, several "
+    "batch_packed": "Some of the first rows of training with {objective}: {rows} rows of {length} tokens an epoch, several "
     "texts in a row. Each block is one text of a row; texts of a row do not see each other.",
-    "batch_single": "The first rows of training with {objective}: {rows} rows of at most {length} tokens an epoch, one "
+    "batch_single": "Some of the first rows of training with {objective}: {rows} rows of at most {length} tokens an epoch, one "
     "example in a row.",
     "batch_row": "Row {number}: {tokens} tokens, {padding} of padding",
     "batch_text": "Text {name}",

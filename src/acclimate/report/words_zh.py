@@ -23,12 +23,14 @@ CHINESE: dict[str, str] = {
     "title_cost": "开销",
     "title_settings": "设置与版本",
     # ---- numbers
+    "gap": "",
+    "titled": "{name}：{what}",
     "points": "{number} 个点",
     "interval": "{low} 至 {high}",
     "seconds": "{s} 秒",
     "minutes": "{m} 分 {s} 秒",
     "hours": "{h} 小时 {m} 分",
-    "num_tokens": "{number} 个 token",
+    "num_tokens": "{number} token",
     "steps_number": "{number} 步",
     # ---- what is missing
     "missing_evaluation": "还没有评估。先运行 `acclimate evaluate {folder}`，与训练前的模型对比，再重新生成报告。",
@@ -186,9 +188,9 @@ CHINESE: dict[str, str] = {
     "forgetting_measures": "通用文本的全部指标见“训练前后对比”。",
     "forgetting_no_claim": "训练前的模型对通用文本掌握得如何并不清楚，因此不下结论。",
     # ---- the batch
-    "batch_packed": "以 {objective} 为目标的最初几行：每个 epoch {rows} 行，每行 {length} 个 token，一行含多个文本。"
+    "batch_packed": "训练开头的几行，目标为 {objective}：每个 epoch {rows} 行，每行 {length} 个 token，一行含多个文本。"
     "每个色块是一行中的一个文本，文本之间互不可见。",
-    "batch_single": "以 {objective} 为目标的最初几行：每个 epoch {rows} 行，每行至多 {length} 个 token，一行一个样本。",
+    "batch_single": "训练开头的几行，目标为 {objective}：每个 epoch {rows} 行，每行至多 {length} 个 token，一行一个样本。",
     "batch_row": "第 {number} 行：{tokens} 个 token，padding {padding} 个",
     "batch_text": "文本 {name}",
     "batch_encoder": "编码器",

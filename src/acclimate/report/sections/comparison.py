@@ -61,7 +61,7 @@ def _headlines(
             if found is None:
                 continue
             measure, difference = found
-            title = words(f"text_{name}") + (f", {part_name}" if len(text.parts) > 1 else "")
+            title = words(f"text_{name}") + (f" · {part_name}" if len(text.parts) > 1 else "")
             if measure == "bits_per_byte":
                 title += f" ({measure_name(measure, words)})"
             yield ForestRow(
@@ -112,7 +112,7 @@ def breakdown(name: str, text: TextFigures | None, words: Words, *, claim: bool)
 
 
 def _groups(name: str, kind: str, groups: Sequence[Group], words: Words, *, claim: bool) -> Markup:
-    caption = f"{words(f'text_{name}')}: {words(f'by_{kind}')}"
+    caption = words("titled", name=words(f"text_{name}"), what=words(f"by_{kind}"))
     rows = [
         ForestRow(
             shortened(group.name, LONGEST_NAME),
@@ -146,7 +146,7 @@ def _groups(name: str, kind: str, groups: Sequence[Group], words: Words, *, clai
         for group in groups
     ]
     plot = figure(lambda width: forest(rows, words, id_=f"{name}-{kind}", title=caption, width=width)) if rows else None
-    body = table(head, cells, caption=caption)
+    body = table(head, cells, caption=caption, class_="paths")
     heading = tag("h3", caption)
     return join([heading, plot, details(words("as_table"), body) if plot else body])
 

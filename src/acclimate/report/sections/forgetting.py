@@ -25,7 +25,7 @@ def render(facts: Facts, words: Words) -> Markup:
     told = None
     if judged is not None:
         figures = sentence(facts, "general", words.lang)
-        told = tag("p", prose(" ".join([words(f"forgetting_{judged.outcome}"), figures])))
+        told = tag("p", prose(words("gap").join([words(f"forgetting_{judged.outcome}"), figures])))
     return join(
         [
             told,

@@ -144,7 +144,7 @@ def _rows(facts: Facts, words: Words) -> Markup | None:
     )
     share = facts.number("replay", "share")
     replay = None if share is None else words("replay_told", share=words.percent(share, 0))
-    return paragraph(" ".join(filter(None, (told, replay))))
+    return paragraph(words("gap").join(filter(None, (told, replay))))
 
 
 def _counts(facts: Facts, words: Words) -> Markup:

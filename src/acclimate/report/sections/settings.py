@@ -31,10 +31,16 @@ def _changed(facts: Facts, words: Words) -> Markup | None:
     if not facts.changed:
         return None
     rows = [
-        [tag("code", name), _shown(value), _shown(default)] for name, (value, default) in sorted(facts.changed.items())
+        [tag("code", _breakable(name)), _shown(value), _shown(default)]
+        for name, (value, default) in sorted(facts.changed.items())
     ]
     head = [words("setting"), words("value"), words("default")]
     return table(head, rows, caption=words("settings_changed"), numeric=False)
+
+
+def _breakable(name: str) -> Markup:
+    """A dotted path that may be divided behind its dots and underscores."""
+    return join([join([part, tag("wbr")]) for part in re.split(r"(?<=[._])", name)])
 
 
 def _shown(value: object) -> str:

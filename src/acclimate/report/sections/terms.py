@@ -61,7 +61,7 @@ def _summary(terms: Terms, words: Words) -> str:
                 general=words.decimal(terms.general_pieces, 1),
             )
         )
-    return " ".join(told)
+    return words("gap").join(told)
 
 
 def _table(terms: Sequence[Term], key: str, words: Words) -> Markup:

@@ -59,10 +59,15 @@ def forest(rows: Sequence[ForestRow], words: Words, *, id_: str, title: str, wid
     scale = scale_of(rows, start, end)
     bottom = TOP + len(rows) * height_of_row
     zero = scale(0.0)
-    shapes = [*_directions(zero, words, start, end), line(zero, TOP - 4, zero, bottom + 4, "zero")]
+    shapes = _directions(zero, words, start, end)
+    if wide:
+        shapes.append(line(zero, TOP - 4, zero, bottom + 4, "zero"))
     for number, row in enumerate(rows):
         top = TOP + number * height_of_row
         middle = top + (15.0 if wide else 32.0)
+        if not wide:
+            # Not through the numbers above the bar.
+            shapes.append(line(zero, middle - 10, zero, middle + 10, "zero"))
         shapes += _bar(row, scale, middle)
         figures = f"{words.signed(row.mean)} ({words.interval(row.low, row.high)})"
         strong = "strong" if row.strong else None
