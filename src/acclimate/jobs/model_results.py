@@ -16,6 +16,7 @@ from acclimate.objectives import OBJECTIVES
 from acclimate.report.evaluation_file import EvaluationFile, TextFigures
 from acclimate.report.facts import Facts
 from acclimate.report.sections.common import before_text, measure_rows, ordered, without_paths
+from acclimate.report.sections.cost import costs
 from acclimate.report.sections.verdict import advice_of, sentence
 from acclimate.report.words import Words
 
@@ -110,12 +111,4 @@ def _evaluated(facts: Facts, evaluation: EvaluationFile, words: Words) -> list[s
 
 
 def _cost(facts: Facts, words: Words) -> str:
-    figures = [
-        (words("cost_time"), words.duration(facts.number("summary", "train_runtime"))),
-        (words("cost_tokens"), words.integer(facts.number("summary", "tokens_seen"))),
-        (words("cost_flops"), words.power(facts.number("summary", "total_flos"))),
-        (words("cost_memory"), words.size(facts.number("summary", "peak_memory"))),
-        (words("cost_device"), str(facts.get("device") or "")),
-    ]
-    shown = [(name, value) for name, value in figures if value not in ("", "–")]
-    return markdown_table((words("title_cost"), ""), shown)
+    return markdown_table((words("title_cost"), ""), costs(facts, words))

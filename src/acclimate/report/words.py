@@ -66,23 +66,12 @@ class Words:
         """−4.067 to −3.804"""
         return self("interval", low=self.signed(low, digits), high=self.signed(high, digits))
 
-    def compact(self, value: float | None) -> str:
-        """A large number in short: 1.2 M; 120 万"""
-        if value is None or not math.isfinite(value):
-            return NONE
-        units = _UNITS[self.lang]
-        for size, unit in units:
-            if abs(value) >= size:
-                digits = 0 if abs(value) >= 100 * size else 1 if abs(value) >= 10 * size else 2
-                return _minus(f"{value / size:.{digits}f} {unit}")
-        return self.integer(value)
-
     def power(self, value: float | None) -> str:
         """1.23 × 10¹⁵"""
         if value is None or not math.isfinite(value) or value <= 0:
             return NONE
-        exponent = math.floor(math.log10(value))
-        return f"{value / 10**exponent:.2f} × 10{str(exponent).translate(_RAISED)}"
+        digits, _, exponent = f"{value:.2e}".partition("e")
+        return f"{digits} × 10{str(int(exponent)).translate(_RAISED)}"
 
     def size(self, num_bytes: float | None) -> str:
         """1.5 GiB"""
@@ -96,9 +85,9 @@ class Words:
             return NONE
         if seconds < 60:
             return self("seconds", s=f"{seconds:.0f}" if seconds >= 10 else f"{seconds:.1f}")
-        minutes = round(seconds / 60)
-        if minutes < 60:
+        if seconds < 3600:
             return self("minutes", m=int(seconds // 60), s=int(seconds % 60))
+        minutes = round(seconds / 60)
         return self("hours", h=minutes // 60, m=minutes % 60)
 
     def date(self, value: str | None) -> str:
@@ -111,10 +100,6 @@ class Words:
 
 
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
-_UNITS: dict[str, tuple[tuple[float, str], ...]] = {
-    "en": ((1e9, "B"), (1e6, "M"), (1e4, "k")),
-    "zh": ((1e8, "亿"), (1e4, "万")),
-}
 
 
 def _minus(text: str) -> str:

@@ -195,10 +195,10 @@ ENGLISH: dict[str, str] = {
     "forgetting_measures": "All measures of general text stand under “Before and after”.",
     "forgetting_no_claim": "What the model before knew of general text is not known well enough for a claim.",
     # ---- the batch
-    "batch_packed": "Some of the first rows of training with {objective}: {rows} rows of {length} tokens an epoch, several "
-    "texts in a row. Each block is one text of a row; texts of a row do not see each other.",
-    "batch_single": "Some of the first rows of training with {objective}: {rows} rows of at most {length} tokens an epoch, one "
-    "example in a row.",
+    "batch_packed": "Some of the first rows of training with {objective}: {rows} rows of {length} tokens an epoch, "
+    "several texts in a row. Each block is one text of a row; texts of a row do not see each other.",
+    "batch_single": "Some of the first rows of training with {objective}: {rows} rows of at most {length} tokens "
+    "an epoch, one example in a row.",
     "batch_row": "Row {number}: {tokens} tokens, {padding} of padding",
     "batch_text": "Text {name}",
     "batch_encoder": "encoder",
@@ -222,11 +222,12 @@ ENGLISH: dict[str, str] = {
     "cost_speed": "tokens per second",
     "cost_flops": "floating-point operations",
     "cost_memory": "peak memory",
+    "cost_accelerator_memory": "peak memory of the accelerator",
     "cost_waiting": "time spent waiting for data",
     "cost_parameters": "parameters",
     "cost_warmup": "warm-up of the new head",
     "cost_device": "device",
-    "cost_hardware": "hardware",
+    "cost_threads": "threads",
     "cost_precision": "precision",
     "cost_started": "started",
     "cost_finished": "finished",

@@ -190,7 +190,8 @@ CHINESE: dict[str, str] = {
     # ---- the batch
     "batch_packed": "训练开头的几行，目标为 {objective}：每个 epoch {rows} 行，每行 {length} 个 token，一行含多个文本。"
     "每个色块是一行中的一个文本，文本之间互不可见。",
-    "batch_single": "训练开头的几行，目标为 {objective}：每个 epoch {rows} 行，每行至多 {length} 个 token，一行一个样本。",
+    "batch_single": "训练开头的几行，目标为 {objective}：每个 epoch {rows} 行，"
+    "每行至多 {length} 个 token，一行一个样本。",
     "batch_row": "第 {number} 行：{tokens} 个 token，padding {padding} 个",
     "batch_text": "文本 {name}",
     "batch_encoder": "编码器",
@@ -214,11 +215,12 @@ CHINESE: dict[str, str] = {
     "cost_speed": "每秒 token 数",
     "cost_flops": "浮点运算量",
     "cost_memory": "内存峰值",
+    "cost_accelerator_memory": "加速器显存峰值",
     "cost_waiting": "等待数据的时间占比",
     "cost_parameters": "参数量",
     "cost_warmup": "新输出头的预热",
     "cost_device": "设备",
-    "cost_hardware": "硬件",
+    "cost_threads": "线程数",
     "cost_precision": "精度",
     "cost_started": "开始",
     "cost_finished": "完成",

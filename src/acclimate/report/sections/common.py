@@ -98,7 +98,7 @@ def before_text(facts: Facts, words: Words) -> str:
     return words("before_warmed" if warmed else "before_plain", model=model_name(str(base)))
 
 
-def definitions(pairs: Iterable[tuple[str, Child]]) -> Markup:
+def definitions(pairs: Iterable[tuple[str, Child]] | Iterable[tuple[str, str]]) -> Markup:
     """A list of names and what they are; those without a value are left out."""
     rows = [tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs if value not in (None, "", NONE)]
     return tag("dl", *rows)

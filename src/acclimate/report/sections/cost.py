@@ -5,41 +5,44 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from acclimate.report.facts import Facts
-from acclimate.report.html import join
 from acclimate.report.sections.common import definitions
-from acclimate.report.words import Words
+from acclimate.report.words import NONE, Words
 
 
 def render(facts: Facts, words: Words) -> Markup:
     """A list of figures; those that the run did not take down are left out."""
-    summary = {key: facts.number("summary", key) for key in (facts.get("summary") or {})}
-    flops = summary.get("total_flos")
+    return definitions([*costs(facts, words), *_details(facts, words)])
+
+
+def costs(facts: Facts, words: Words) -> list[tuple[str, str]]:
+    """The main figures, as far as the run took them down: what each is called, and what it is."""
+
+    def of(*names: str) -> float | None:
+        # Runs of older versions have the Trainer's own figures only.
+        return next((found for name in names if (found := facts.number("summary", name)) is not None), None)
+
+    figures = [
+        ("cost_time", words.duration(of("seconds", "train_runtime"))),
+        ("cost_steps", words.integer(of("global_step"))),
+        ("cost_tokens", words.integer(of("tokens_seen"))),
+        ("cost_passes", words.decimal(of("epoch"), 2)),
+        ("cost_speed", words.integer(of("train_tokens_per_second"))),
+        ("cost_flops", words.power(of("flops", "total_flos"))),
+        ("cost_memory", words.size(of("peak_memory_bytes"))),
+        ("cost_accelerator_memory", words.size(of("peak_accelerator_bytes"))),
+        ("cost_waiting", words.percent(of("data_wait_share"))),
+    ]
+    return [(words(key), value) for key, value in figures if value != NONE]
+
+
+def _details(facts: Facts, words: Words) -> list[tuple[str, str]]:
     warmup = facts.number("model", "head_warmup", "steps")
-    return join(
-        [
-            definitions(
-                [
-                    (words("cost_time"), words.duration(summary.get("train_runtime"))),
-                    (words("cost_steps"), words.integer(summary.get("global_step"))),
-                    (words("cost_tokens"), words.integer(summary.get("tokens_seen"))),
-                    (words("cost_passes"), words.decimal(summary.get("epoch"), 2)),
-                    (words("cost_speed"), words.integer(summary.get("train_tokens_per_second"))),
-                    (words("cost_flops"), words.power(flops)),
-                    (words("cost_memory"), words.size(_memory(facts))),
-                    (words("cost_waiting"), words.percent(summary.get("data_wait_share"))),
-                    (words("cost_parameters"), words.integer(facts.number("model", "parameters"))),
-                    (words("cost_warmup"), words("steps_number", number=words.integer(warmup)) if warmup else None),
-                    (words("cost_device"), facts.get("device")),
-                    (words("cost_hardware"), facts.get("hardware", "name")),
-                    (words("cost_precision"), facts.get("compute", "precision")),
-                    (words("cost_started"), words.date(facts.get("started"))),
-                    (words("cost_finished"), words.date(facts.get("finished"))),
-                ]
-            ),
-        ]
-    )
-
-
-def _memory(facts: Facts) -> float | None:
-    """The peak, of the accelerator where there is one."""
-    return facts.number("summary", "peak_memory") or facts.number("summary", "peak_memory_bytes")
+    return [
+        (words("cost_warmup"), words("steps_number", number=words.integer(warmup)) if warmup else ""),
+        (words("cost_parameters"), words.integer(facts.number("model", "parameters"))),
+        (words("cost_device"), str(facts.get("device") or "")),
+        (words("cost_precision"), str(facts.get("compute", "precision") or "")),
+        (words("cost_threads"), words.integer(facts.number("compute", "threads"))),
+        (words("cost_started"), words.date(facts.get("started"))),
+        (words("cost_finished"), words.date(facts.get("finished"))),
+    ]
