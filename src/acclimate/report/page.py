@@ -8,7 +8,7 @@ from importlib.resources import files
 from markupsafe import Markup
 
 from acclimate.report.facts import Facts
-from acclimate.report.html import join, tag
+from acclimate.report.html import join, shortened, tag
 from acclimate.report.sections import (
     batch,
     comparison,
@@ -22,7 +22,7 @@ from acclimate.report.sections import (
     terms,
     verdict,
 )
-from acclimate.report.sections.common import model_name, short_path
+from acclimate.report.sections.common import LONGEST_NAME, model_name, short_path
 from acclimate.report.words import Words
 
 # A report is passed on by mail and chat.
@@ -56,7 +56,7 @@ def render_page(facts: Facts, lang: str = "en") -> str:
     """
     words = Words(lang)
     shown = {name: body for name, render in SECTIONS.items() if (body := render(facts, words)) is not None}
-    title = words("title", name=facts.name)
+    title = words("title", name=shortened(facts.name, LONGEST_NAME))
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -94,9 +94,9 @@ def _subtitle(facts: Facts, words: Words) -> str:
     corpus = short_path(facts.get("corpus", "path") or "–")
     objective = str(facts.get("objective", "name") or "–")
     base = facts.get("recipe", "model", "name")
-    if base is None:
+    if facts.get("model", "from_scratch"):
         return words("headed_scratch", type=facts.get("model", "type") or "", objective=objective, corpus=corpus)
-    return words("headed", model=model_name(str(base)), objective=objective, corpus=corpus)
+    return words("headed", model=model_name(str(base or "–")), objective=objective, corpus=corpus)
 
 
 def _colophon(facts: Facts, words: Words) -> str:

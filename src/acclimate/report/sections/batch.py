@@ -10,8 +10,9 @@ from acclimate.report.sections.common import LONGEST_NAME
 from acclimate.report.words import Words
 
 COLOURS = 6
-# Characters of one text's line that are shown.
-LONGEST_LINE = 6000
+# Characters of one text's line that are shown, and of all lines of a row.
+LONGEST_LINE = 4000
+LONGEST_ROW = 16_000
 MOST_PIECES = 24
 
 
@@ -64,15 +65,29 @@ def _row(row: BatchRow, words: Words) -> Markup:
         padding=words.integer(row.num_padding),
     )
     asked = [tag("p", f"{part}: ", tag("b", answer)) for part, answer in row.verdicts.items()]
-    left_out = len(row.pieces) - MOST_PIECES
+    pieces = _fitting(row.pieces)
+    left_out = len(row.pieces) - len(pieces)
     return tag(
         "div",
         tag("h3", header),
         *asked,
-        *(_piece(piece, words) for piece in row.pieces[:MOST_PIECES]),
+        *(_piece(piece, words) for piece in pieces),
         paragraph(words("more_left_out", number=words.integer(left_out)), "quiet") if left_out > 0 else None,
         class_="row",
     )
+
+
+def _fitting(pieces: tuple[BatchPiece, ...]) -> list[BatchPiece]:
+    """The first pieces, as many as a page has room for; at least one."""
+    chosen: list[BatchPiece] = []
+    length = 0
+    for piece in pieces[:MOST_PIECES]:
+        lines = (sum(len(span.text) for span in line) for line in piece.lines.values())
+        length += sum(min(line, LONGEST_LINE) for line in lines)
+        if chosen and length > LONGEST_ROW:
+            break
+        chosen.append(piece)
+    return chosen
 
 
 def _piece(piece: BatchPiece, words: Words) -> Markup:

@@ -92,8 +92,10 @@ def main_difference(part: Part, judgement: Judgement | None) -> tuple[str, Diffe
 def before_text(facts: Facts, words: Words) -> str:
     """What the model before training was."""
     base = facts.get("recipe", "model", "name")
-    if base is None or facts.get("model", "from_scratch"):
+    if facts.get("model", "from_scratch"):
         return words("before_scratch")
+    if base is None:
+        return words("before_plain", model=NONE)
     warmed = facts.get("model", "head_warmup")
     return words("before_warmed" if warmed else "before_plain", model=model_name(str(base)))
 

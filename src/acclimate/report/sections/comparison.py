@@ -24,6 +24,8 @@ from acclimate.report.words import Words
 
 # Groups that a breakdown shows; the contract has at most 20 documents.
 MOST_GROUPS = 20
+MOST_NOTES = 20
+LONGEST_NOTE = 600
 
 
 def render(facts: Facts, words: Words) -> Markup:
@@ -39,7 +41,8 @@ def render(facts: Facts, words: Words) -> Markup:
         lambda width: forest(rows, words, id_="comparison", title=words("comparison_plot"), width=width),
         words("comparison_caption"),
     )
-    notes = tag("ul", *(tag("li", prose(without_paths(note, facts))) for note in evaluation.notes), lang="en")
+    told = (shortened(without_paths(note, facts), LONGEST_NOTE) for note in evaluation.notes[:MOST_NOTES])
+    notes = tag("ul", *(tag("li", prose(note)) for note in told), lang="en")
     return join(
         [
             plot if rows else None,

@@ -17,6 +17,8 @@ from acclimate.report.words import Words
 # Nodes of a column; the smaller ones are told together.
 MOST_SOURCES = 8
 MOST_REASONS = 7
+# There are some two dozen reasons.
+MOST_LINES = 60
 
 
 def render(facts: Facts, words: Words) -> Markup:
@@ -123,7 +125,7 @@ def _main_reasons(reasons: Mapping[str, Mapping[str, int]], words: Words) -> lis
 
 
 def _reason(name: str, words: Words) -> str:
-    return words.get(f"reason_{name}") or name.replace("_", " ")
+    return words.get(f"reason_{name}") or shortened(name.replace("_", " "), LONGEST_NAME)
 
 
 def _sums(ledger: Mapping[str, Any], words: Words) -> Markup:
@@ -175,7 +177,7 @@ def _reasons(ledger: Mapping[str, Any], words: Words) -> Markup | None:
     reasons = ledger["reasons"]
     if not reasons:
         return None
-    order = sorted(reasons, key=lambda name: (-reasons[name]["characters"], name))
+    order = sorted(reasons, key=lambda name: (-reasons[name]["characters"], name))[:MOST_LINES]
     rows = [
         [_reason(name, words), words.integer(reasons[name]["documents"]), words.integer(reasons[name]["characters"])]
         for name in order

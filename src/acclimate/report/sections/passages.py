@@ -5,6 +5,7 @@ The steps of colour are also steps of the underline, so that nothing is lost in 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from markupsafe import Markup
@@ -20,6 +21,7 @@ from acclimate.report.words import Words
 STEPS = (0.5, 1.5, 3.0, 5.0, 7.0)
 MOST_PASSAGES = 2
 MOST_TOKENS = 320
+LONGEST_PASSAGE = 4000
 MOST_CHANGED = 12
 LONGEST_TOKEN = 60
 
@@ -55,10 +57,10 @@ def _legend(words: Words) -> Markup:
 
 
 def _passage(passage: Passage, words: Words) -> Markup:
-    tokens = passage.tokens[:MOST_TOKENS]
+    tokens = _fitting(passage.tokens[:MOST_TOKENS])
     place = " · ".join(shortened(name, LONGEST_NAME) for name in (passage.document, passage.source) if name)
     sides = [
-        tag("div", tag("h4", words(which), " ", _mean(tokens, which, words)), _coloured(tokens, which, words))
+        tag("div", tag("h3", words(which), " ", _mean(tokens, which, words)), _coloured(tokens, which, words))
         for which in ("before", "after")
     ]
     return tag(
@@ -68,6 +70,12 @@ def _passage(passage: Passage, words: Words) -> Markup:
         details(words("passage_changed"), _changed(tokens, words)),
         class_="passage",
     )
+
+
+def _fitting(tokens: Sequence[PassageToken]) -> list[PassageToken]:
+    """The tokens that a page has room for: a character without an end is one token of some tokenizers."""
+    lengths = itertools.accumulate(len(token.text) for token in tokens)
+    return [token for token, length in zip(tokens, lengths, strict=True) if length <= LONGEST_PASSAGE]
 
 
 def _nats(token: PassageToken, which: str) -> float | None:

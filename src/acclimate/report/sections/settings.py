@@ -13,6 +13,7 @@ from acclimate.report.words import Words
 
 LONGEST_RECIPE = 20_000
 LONGEST_VALUE = 200
+MOST_SETTINGS = 150
 # A name and password within an address.
 _SECRET = re.compile(r"(://)[^/\s@]+@")
 
@@ -31,8 +32,8 @@ def _changed(facts: Facts, words: Words) -> Markup | None:
     if not facts.changed:
         return None
     rows = [
-        [tag("code", _breakable(name)), _shown(value), _shown(default)]
-        for name, (value, default) in sorted(facts.changed.items())
+        [tag("code", _breakable(shortened(name, LONGEST_VALUE))), _shown(value), _shown(default)]
+        for name, (value, default) in sorted(facts.changed.items())[:MOST_SETTINGS]
     ]
     head = [words("setting"), words("value"), words("default")]
     return table(head, rows, caption=words("settings_changed"), numeric=False)
