@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, trainer
 
-from flops import linear_weights
+from acclimate.models.flops import linear_weights
 
 STATUS = Path("/proc/self/status")
 

@@ -10,7 +10,6 @@ from typing import Any
 import figures
 from acclimate.hardware import has_fast_bf16
 from cases import ABLATIONS, VARIANTS, Case, cases, tuned_candidates
-from flops import LinearWeights, training_flops
 from hardware import peak
 from materials import MODELS, Sources
 from measured import measure
@@ -251,6 +250,8 @@ class Comparison:
 
 
 def flops_per_second(report: Report, case: Case) -> float:
+    from acclimate.models.flops import LinearWeights, training_flops
+
     predicted = MODELS[case.model].predicted_share
     tokens = report["tokens_per_step"]
     needed = training_flops(LinearWeights(**report["weights"]), tokens, predicted * tokens)

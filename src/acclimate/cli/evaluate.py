@@ -44,9 +44,12 @@ def evaluate(
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """Before and after as a table, and what may be said of it."""
+    """The verdict, before and after as a table, and what may be said of it."""
     from acclimate.cli.console import print_table, print_text
+    from acclimate.evaluation.wording import whole_text
 
+    if evaluation.verdict is not None:
+        print_text(whole_text(evaluation.verdict.to_json()))
     texts = {"your documents": evaluation.domain, "general text": evaluation.general}
     rows = [row for name, text in texts.items() if text is not None for row in _rows(name, text)]
     if rows:

@@ -194,6 +194,13 @@ def general_forgotten(facts: Facts) -> Figures | None:
     )
 
 
+def few_general(facts: Facts) -> Figures | None:
+    """General text was given, but too little of it to hold documents out or to draw from."""
+    if facts.general is None or facts.recipe.get("isolate") == "none":
+        return None
+    return {} if {"nothing_held_out", "interval_over_rows"} & {*facts.general.reasons} else None
+
+
 def no_general_text(facts: Facts) -> Figures | None:
     """No general text was given, so that nobody knows what was forgotten."""
     return {} if facts.general is None and not facts.model.get("from_scratch") else None
@@ -234,6 +241,7 @@ CONDITIONS: dict[str, Condition] = {
     "few_held_out": few_held_out,
     "head_not_warmed_up": head_not_warmed_up,
     "head_still_warming": head_still_warming,
+    "few_general": few_general,
     "no_general_text": no_general_text,
 }
 

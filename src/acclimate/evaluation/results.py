@@ -248,6 +248,7 @@ class Blank:
         before, after: the likeliest guesses, best first.
         expected: what stood there, or was said to be right.
         rank_before, rank_after: of what is expected among all tokens, from 1; None where nothing is.
+        probability_before, probability_after: of what is expected; None likewise.
     """
 
     before: tuple[Guess, ...]
@@ -255,6 +256,8 @@ class Blank:
     expected: str | None = None
     rank_before: int | None = None
     rank_after: int | None = None
+    probability_before: float | None = None
+    probability_after: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -263,6 +266,8 @@ class Blank:
             "expected": self.expected,
             "rank_before": self.rank_before,
             "rank_after": self.rank_after,
+            "probability_before": self.probability_before,
+            "probability_after": self.probability_after,
         }
 
 
@@ -276,6 +281,7 @@ class Probe:
         blanks: in the order of the text.
         expected: the right answers, where they are known.
         why: of the examples that the program chose: "gained", "lost" or "random".
+        note: why a model could not be asked.
     """
 
     text: str
@@ -283,6 +289,7 @@ class Probe:
     blanks: tuple[Blank, ...]
     expected: tuple[str, ...] | None = None
     why: str | None = None
+    note: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -291,6 +298,7 @@ class Probe:
             "expected": None if self.expected is None else list(self.expected),
             "blanks": [blank.to_json() for blank in self.blanks],
             **({} if self.why is None else {"why": self.why}),
+            **({} if self.note is None else {"note": self.note}),
         }
 
 

@@ -260,6 +260,13 @@ ADVICE: dict[str, dict[Lang, Segments]] = {
             "或给更多通用文本。",
         ),
     },
+    "few_general": {
+        "en": (
+            "There is too little general text to tell what was forgotten: 10 documents or more are needed, of which "
+            "half are held out (a file that is read by line has one for each 50 lines).",
+        ),
+        "zh": ("通用文本太少，看不出遗忘了什么：至少要 10 篇文档，其中一半留出（按行读取的文件每 50 行算一篇）。",),
+    },
     "no_general_text": {
         "en": ("Nobody knows what was forgotten: give general text (`--general`, or `evaluation.general`).",),
         "zh": ("没有通用文本，无从得知遗忘了什么：请用 `--general` 或 `evaluation.general` 给出通用文本。",),

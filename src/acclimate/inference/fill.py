@@ -22,16 +22,11 @@ from acclimate.objectives import own_objective
 from acclimate.scoring.batches import check_batch_size
 from acclimate.scoring.blanks import BlankFiller
 from acclimate.scoring.masks import Candidate, MaskFiller
-from acclimate.scoring.spans import PieceFiller, SentinelFiller, SpanCandidate, TextFiller
+from acclimate.scoring.spans import FILLERS, PieceFiller, SentinelFiller, SpanCandidate, TextFiller
 from acclimate.scoring.texts import on_best_device
 from acclimate.tokens.tokenizers import load_tokenizer
 
 Filler = MaskFiller | SentinelFiller | TextFiller | PieceFiller | BlankFiller
-_OF_ENCODER_DECODERS: dict[str, type[SentinelFiller | TextFiller | PieceFiller]] = {
-    "span_denoising": SentinelFiller,
-    "text_infilling": TextFiller,
-    "mass": PieceFiller,
-}
 
 
 def load_filler(model: str | Path) -> Filler:
@@ -52,7 +47,7 @@ def load_filler(model: str | Path) -> Filler:
         return MaskFiller(loaded, tokenizer)
     objective = trained or own_objective(kind, config)
     loaded = _with_head(settings, "seq2seq-lm", tokenizer, "language-modeling", objective)
-    return _OF_ENCODER_DECODERS[objective](on_best_device(loaded), tokenizer)
+    return FILLERS[objective](on_best_device(loaded), tokenizer)
 
 
 def _decoder_filler(model: str | Path, trained: str | None, options: dict[str, Any]) -> Filler:

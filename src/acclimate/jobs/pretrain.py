@@ -35,6 +35,7 @@ from acclimate.training.checkpoints import (
     newest_whole_checkpoint,
 )
 from acclimate.training.compute import length_multiple, set_up
+from acclimate.training.cost import Stopwatch, seconds_in, training_cost
 from acclimate.training.run_folder import CARD, claim_run_folder, environment, now
 from acclimate.training.settings import training_arguments
 from acclimate.training.stream import ExampleDataset, ReplayDataset
@@ -48,7 +49,8 @@ class Run:
 
     Attributes:
         folder: the run folder, which `from_pretrained` takes as it is.
-        summary: global_step, train_loss, train_runtime, samples, steps and tokens per second, total_flos, tokens_seen.
+        summary: global_step, train_loss, train_runtime, samples, steps and tokens per second, total_flos, tokens_seen;
+            and what it cost: seconds, flops, peak_memory_bytes, on a GPU peak_accelerator_bytes.
         manifest: what made it.
     """
 
@@ -242,17 +244,20 @@ class _Pretraining:
                 prepared.tokenizer,
                 held_out=prepared.train if evaluates else None,
                 evaluate_held_out=self._scorer(prepared) if evaluates else None,
-                callbacks=[MetricsFile(run.path / "metrics.jsonl"), stop],
+                callbacks=[stopwatch := Stopwatch(), MetricsFile(run.path / "metrics.jsonl"), stop],
                 length_multiple=length_multiple(recipe.training, recipe.max_length, packed=prepared.start.packed),
             )
             trainer.add_callback(ProgressTeller(self.listener, "training", lambda: trainer.tokens_seen))
             found = self._checkpoint()
             if found is not None and found[0] >= args.max_steps:
                 output = trainer.take_finished(found[1])
+                seconds = seconds_in(trainer.state)
             else:
                 output = trainer.train(resume_from_checkpoint=None if found is None else str(found[1]))
+                seconds = stopwatch.seconds
             stop.check(trainer.state, run.path)
         summary = trainer.summary(output)
+        summary |= training_cost(prepared.start.model, prepared.train, num_tokens=trainer.tokens_seen, seconds=seconds)
         if trainer.is_world_process_zero():
             run.save_model(lambda folder: self._save(trainer, folder, prepared, summary))
             run.update(status="finished", finished=now(), summary=summary, device=str(args.device))

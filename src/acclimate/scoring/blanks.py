@@ -43,6 +43,13 @@ class BlankFiller(OneByOne):
 
     def fill(self, text: str, *, top_k: int = 5) -> list[SpanCandidate]:
         """As of `SentinelFiller`."""
+        return best(self._written(text, max(top_k, LEAST_BEAMS)), top_k)
+
+    def greedy(self, text: str) -> SpanCandidate:
+        """As of `SentinelFiller`."""
+        return self._written(text, 1)[0]
+
+    def _written(self, text: str, num_beams: int) -> list[SpanCandidate]:
         gaps = self.gaps.find(text)
         ids, places = self.gaps.ids(text, str(self.tokenizer.mask_token))
         prefix = text_frame(self.tokenizer).prefix
@@ -50,9 +57,9 @@ class BlankFiller(OneByOne):
         if limit is not None and len(prefix) + len(ids) > limit:
             raise DataError(f"a text of {len(prefix) + len(ids)} tokens is longer than the model's {limit} positions")
         part_a = [*prefix, *ids]
-        found = self._search(part_a, [place + len(prefix) for place in places], max(top_k, LEAST_BEAMS))
+        found = self._search(part_a, [place + len(prefix) for place in places], num_beams)
         parts = texts_between(text, gaps)
-        return best((SpanCandidate(beam.score, *filled(self.reader, parts, beam.spans)) for beam in found), top_k)
+        return [SpanCandidate(beam.score, *filled(self.reader, parts, beam.spans)) for beam in found]
 
     @torch.inference_mode()
     def _search(self, part_a: Sequence[int], positions: Sequence[int], num_beams: int) -> list[_Beam]:

@@ -55,12 +55,18 @@ class _Question:
         return len(self.inputs["input_ids"])
 
 
+def token_logits(output: Any) -> torch.Tensor:
+    """A model's logits over its vocabulary; a head that tells more than tokens has them by another name."""
+    logits: torch.Tensor = output.logits if hasattr(output, "logits") else output.prediction_logits
+    return logits
+
+
 def logits_at(model: Any, inputs: Mapping[str, torch.Tensor], positions_N: torch.Tensor) -> torch.Tensor:
     """[N, V] what a model says at some positions, counted along the rows of its inputs [B, L] one after the other."""
     if takes_head_positions(model):
-        logits_NV: torch.Tensor = model(**inputs, head_positions=positions_N).logits[0]
+        logits_NV: torch.Tensor = token_logits(model(**inputs, head_positions=positions_N))[0]
         return logits_NV
-    logits_NV = model(**inputs).logits.flatten(0, 1)[positions_N]
+    logits_NV = token_logits(model(**inputs)).flatten(0, 1)[positions_N]
     return logits_NV
 
 

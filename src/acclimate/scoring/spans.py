@@ -78,11 +78,16 @@ class _Batches(ABC):
         Raises:
             DataError: the text has no mask, more than T5 has sentinels, or is longer than the positions of the model.
         """
+        return best(self._written(text, max(top_k, LEAST_BEAMS)), top_k)
+
+    def greedy(self, text: str) -> SpanCandidate:
+        """The filling with the likeliest token at each step; errors are those of `fill`."""
+        return next(iter(self._written(text, 1)))
+
+    def _written(self, text: str, num_beams: int) -> Iterable[SpanCandidate]:
         question = self._read(text)
-        written = likeliest(
-            self.generator, question.ids, max_new_tokens=question.max_new_tokens, num_beams=max(top_k, LEAST_BEAMS)
-        )
-        return best(self._candidates(question, written), top_k)
+        written = likeliest(self.generator, question.ids, max_new_tokens=question.max_new_tokens, num_beams=num_beams)
+        return self._candidates(question, written)
 
     def fill_each(
         self, texts: Iterable[str], *, top_k: int = 5, batch_size: int | None = None
@@ -221,6 +226,13 @@ class PieceFiller(OneByOne):
         Raises:
             DataError: there is something between the masks.
         """
+        return best(self._written(text, max(top_k, LEAST_BEAMS)), top_k)
+
+    def greedy(self, text: str) -> SpanCandidate:
+        """As of `SentinelFiller`."""
+        return self._written(text, 1)[0]
+
+    def _written(self, text: str, num_beams: int) -> list[SpanCandidate]:
         gaps = self.gaps.find(text)
         parts = texts_between(text, gaps)
         if any(part.strip() for part in parts[1:-1]):
@@ -238,14 +250,14 @@ class PieceFiller(OneByOne):
             [*frame.prefix, *ids, *frame.suffix],
             max_new_tokens=len(gaps),
             min_new_tokens=len(gaps),
-            num_beams=max(top_k, LEAST_BEAMS),
+            num_beams=num_beams,
         )
         found = []
         for said, score in written:
             _, sequence = filled(generator.reader, [parts[0], parts[-1]], [said])
             spans = tuple(generator.reader.behind(" ", [token]).strip() for token in said)
             found.append(SpanCandidate(score, spans, sequence))
-        return best(found, top_k)
+        return found
 
 
 def filled(reader: TokenReader, parts: Sequence[str], spans: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], str]:
@@ -265,3 +277,11 @@ def best(candidates: Iterable[SpanCandidate], top_k: int) -> list[SpanCandidate]
     for candidate in candidates:
         found.setdefault(candidate.sequence, candidate)
     return list(found.values())[:top_k]
+
+
+# How encoder-decoders fill gaps, by their objective.
+FILLERS: dict[str, type[SentinelFiller | TextFiller | PieceFiller]] = {
+    "span_denoising": SentinelFiller,
+    "text_infilling": TextFiller,
+    "mass": PieceFiller,
+}
