@@ -176,5 +176,8 @@ class EvaluationFile(_Data):
 
 
 def read_evaluation(data: Any) -> EvaluationFile:
-    """The file's typed form; pydantic's `ValidationError` where it is another thing."""
-    return EvaluationFile.model_validate({key: value for key, value in dict(data).items() if value is not None})
+    """The file's typed form; pydantic's `ValidationError`, a `ValueError`, where it is another thing."""
+    if isinstance(data, dict):
+        # A part that there is none of may be null.
+        data = {key: value for key, value in data.items() if value is not None}
+    return EvaluationFile.model_validate(data)

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from acclimate.artifacts import find_manifest, read_json
 from acclimate.corpus.folder import KIND as CORPUS
 from acclimate.errors import AcclimateError
@@ -144,7 +142,7 @@ def _evaluation(path: Path) -> tuple[EvaluationFile | None, Mapping[str, Any] | 
     try:
         data = read_json(path)
         evaluation = read_evaluation(data)
-    except (AcclimateError, OSError, ValueError, TypeError, ValidationError):
+    except (AcclimateError, ValueError):
         return None, None
     verdict = data.get("verdict")
     return evaluation, verdict if evaluation.verdict is not None else None
