@@ -13,12 +13,12 @@ from acclimate.evaluation.wording import OUTCOMES
 from acclimate.jobs.model_card import NOT_EVALUATED, PIPELINES, card_title, markdown_table, with_results
 from acclimate.models.directed import way_of_seeing
 from acclimate.objectives import OBJECTIVES
-from acclimate.report.evaluation_file import EvaluationFile, TextFigures
-from acclimate.report.facts import Facts
-from acclimate.report.sections.common import before_text, measure_rows, ordered, without_paths
-from acclimate.report.sections.cost import costs
-from acclimate.report.sections.verdict import advice_of, sentence
-from acclimate.report.words import Words
+from acclimate.reporting.evaluation_file import EvaluationFile, TextFigures
+from acclimate.reporting.facts import Facts
+from acclimate.reporting.sections.common import before_text, measure_rows, ordered, without_paths
+from acclimate.reporting.sections.cost import costs
+from acclimate.reporting.sections.verdict import advice_of, sentence
+from acclimate.reporting.words import Words
 
 # What the hub shows of a result: its own names of measures where it has them.
 _HUB_NAMES = {"perplexity": "Perplexity", "accuracy": "Accuracy", "loss": "Loss", "bits_per_byte": "Bits per byte"}

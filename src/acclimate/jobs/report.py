@@ -18,9 +18,9 @@ from acclimate.objectives.inspection import Token
 from acclimate.objectives.marking import Span, by_piece, marked, piece_number, plain, visible
 from acclimate.progress import Listener, Silent
 from acclimate.recipe import Section
-from acclimate.report.facts import Batch, BatchPiece, BatchRow, BatchSpan, read_facts
-from acclimate.report.page import render_page
-from acclimate.report.words import Words
+from acclimate.reporting.facts import Batch, BatchPiece, BatchRow, BatchSpan, read_facts
+from acclimate.reporting.page import render_page
+from acclimate.reporting.words import Words
 from acclimate.tokens.settings import TokenizerSettings
 from acclimate.training.run_folder import CARD, open_run
 
