@@ -13,7 +13,8 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from acclimate.artifacts import read_json, write_json
 from acclimate.corpus import CorpusSettings, build_corpus
 from acclimate.errors import CheckpointError, RecipeError
-from acclimate.evaluation.evaluate import claims, evaluate
+from acclimate.evaluation.evaluate import evaluate
+from acclimate.evaluation.models import claims
 from acclimate.jobs.pretrain import pretrain
 
 TEXT = "the service will run on the node when the cluster is new. you can use the data set of your language model."
@@ -62,10 +63,17 @@ def test_json_has_what_programs_rely_on(made: tuple[Path, Path]) -> None:
     run, general = made
     figures = json.loads(json.dumps(evaluate(run, general=str(general)).to_json()))
     for name in ("domain", "general"):
-        assert figures[name].keys() == {"parts", "tokens", "units", "unit"}
+        assert figures[name].keys() == {
+            "parts",
+            "tokens",
+            "units",
+            "unit",
+            "pseudo_log_likelihood",
+            "breakdown",
+        }
         (part,) = figures[name]["parts"].values()
         assert part.keys() == {"before", "after", "difference", "targets"}
-        assert {"loss", "perplexity", "accuracy"} == set(part["before"]) == set(part["after"])
+        assert {"loss", "perplexity", "accuracy", "accuracy_at_5"} == set(part["before"]) == set(part["after"])
         assert set(part["difference"]) == {"mean", "low", "high"}
     assert evaluate(run).to_json()["general"] is None
     assert read_json(run / "evaluation" / "evaluation.json")["general"] is None

@@ -118,7 +118,7 @@ def test_both_discriminators_are_asked_about_the_same_tokens(electra: Path, corp
     domain = evaluate(run.folder).domain
     assert domain is not None
     generator, discriminator = domain.parts["generator"], domain.parts["discriminator"]
-    assert generator.before.keys() == {"loss", "accuracy", "perplexity"}
+    assert generator.before.keys() == {"loss", "accuracy", "accuracy_at_5", "perplexity"}
     assert discriminator.before.keys() == {"loss", "accuracy", "accuracy_original", "accuracy_replaced"}
     # The same tokens were put in for both: the class counts agree, so that either accuracy follows from the other.
     for measures in (discriminator.before, discriminator.after):

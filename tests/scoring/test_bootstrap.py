@@ -18,7 +18,8 @@ def scores(losses: list[float], counts: list[float]) -> UnitScores:
     nothing = np.zeros(len(losses))
     num_bytes = 2 * np.array(counts)
     empty = np.empty(0)
-    return UnitScores(Part("mlm"), np.array(losses), nothing, np.array(counts), num_bytes, empty, empty)
+    units = np.arange(len(losses))
+    return UnitScores(Part("mlm"), np.array(losses), nothing, nothing, np.array(counts), num_bytes, empty, empty, units)
 
 
 def test_the_mean_weighs_documents_by_targets() -> None:

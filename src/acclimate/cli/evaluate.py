@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from acclimate.evaluation.results import Evaluation, PartComparison, TextComparison
+    from acclimate.evaluation.results import Evaluation, PartComparison, Probe, Term, TermsComparison, TextComparison
+    from acclimate.scoring.bootstrap import Difference
+
+# Terms that are shown of those gained and of those lost; groups of documents likewise.
+SHOWN_TERMS = 8
+SHOWN_GROUPS = 8
 
 
 def evaluate(
@@ -21,12 +26,16 @@ def evaluate(
             help="General text that must not be forgotten: a corpus folder, or files as for `corpus build`.",
         ),
     ] = None,
+    probes: Annotated[
+        list[str] | None,
+        typer.Option("--probes", help="A file of sentences with blanks, which both models fill; may be given again."),
+    ] = None,
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", min=1, help="Score at most so many tokens of each text.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Compare a run's model with the one it started from, on the same masks of held-out text."""
+    """Compare a run's model with the one it started from, on the same questions about held-out text."""
     from acclimate.cli.console import listening, print_json
 
     with listening(quiet=json) as listener:
@@ -36,7 +45,7 @@ def evaluate(
         settings = run_settings(run)
         if max_tokens is not None:
             settings = settings.model_copy(update={"max_tokens": max_tokens})
-        result = evaluate_(run, general=general, settings=settings, listener=listener)
+        result = evaluate_(run, general=general, probes=probes, settings=settings, listener=listener)
     if json:
         print_json(result.to_json())
     else:
@@ -44,12 +53,13 @@ def evaluate(
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """The verdict, before and after as a table, and what may be said of it."""
+    """The verdict, before and after as tables, and what may be said of it."""
     from acclimate.cli.console import print_table, print_text
     from acclimate.evaluation.wording import whole_text
 
     if evaluation.verdict is not None:
         print_text(whole_text(evaluation.verdict.to_json()))
+        print_text()
     texts = {"your documents": evaluation.domain, "general text": evaluation.general}
     rows = [row for name, text in texts.items() if text is not None for row in _rows(name, text)]
     if rows:
@@ -58,9 +68,17 @@ def print_evaluation(evaluation: Evaluation) -> None:
             ["", "before", "after", "difference (95 %)"],
             rows,
         )
+    for name, text in texts.items():
+        if text is not None and text.breakdown.source:
+            _print_sources(name, text)
+    if evaluation.terms is not None and evaluation.terms.asked:
+        _print_terms(evaluation.terms)
+    if evaluation.probes:
+        print_table("Your probes", ["", "before", "after"], [_probe_row(probe) for probe in evaluation.probes])
     print_text(f"before: {evaluation.before}")
     for note in evaluation.notes:
         print_text(f"note: {note}")
+    print_text(f"examples, passages and all figures: {evaluation.run}/evaluation/evaluation.json")
 
 
 # How measures are called, and shown; in this order.
@@ -69,6 +87,7 @@ _MEASURES: dict[str, tuple[str, str]] = {
     "loss": ("loss", ".3f"),
     "perplexity": ("perplexity", ",.1f"),
     "accuracy": ("accuracy", ".1%"),
+    "accuracy_at_5": ("accuracy at 5", ".1%"),
 }
 
 
@@ -76,8 +95,12 @@ def _rows(name: str, text: TextComparison) -> list[list[str]]:
     rows = []
     for part_name, part in text.parts.items():
         title = f"{name}: {part_name}" if len(text.parts) > 1 else name
-        rows.append([f"{title}, {part.num_targets:,} targets", "", "", ""])
+        rows.append([f"{title}, {part.num_targets:,} {'words' if part.difference is None else 'targets'}", "", "", ""])
         rows += [_row(measure, part) for measure in _ordered(part.before)]
+    whole = text.pseudo_log_likelihood
+    if whole is not None:
+        figures = [f"{whole.before:.3f}", f"{whole.after:.3f}", _interval(whole.difference)]
+        rows.append(["  pseudo-log-likelihood", *figures])
     rows.append([f"  {text.num_units:,} {text.unit}s", "", "", ""])
     return rows
 
@@ -91,7 +114,61 @@ def _row(measure: str, part: PartComparison) -> list[str]:
     before, after = part.before[measure], part.after.get(measure, math.nan)
     difference = {"loss": part.difference, "bits_per_byte": part.bits_per_byte_difference}.get(measure)
     if difference is not None:
-        change = f"{difference.mean:+.3f} ({difference.low:+.3f} … {difference.high:+.3f})"
+        change = _interval(difference)
     else:
         change = f"{100 * (after - before):+.1f} points" if form == ".1%" else ""
     return [f"  {title}", format(before, form), format(after, form), change]
+
+
+def _interval(difference: Difference) -> str:
+    return f"{difference.mean:+.3f} ({difference.low:+.3f} … {difference.high:+.3f})"
+
+
+def _print_sources(name: str, text: TextComparison) -> None:
+    from acclimate.cli.console import print_table
+
+    rows = [
+        [
+            f"{group.name}, {group.num_units:,} {text.unit}s",
+            f"{group.before:.3f}",
+            f"{group.after:.3f}",
+            f"{group.after - group.before:+.3f}" if group.difference is None else _interval(group.difference),
+        ]
+        for group in text.breakdown.source[:SHOWN_GROUPS]
+    ]
+    print_table(f"Loss by source, {name}", ["", "before", "after", "difference (95 %)"], rows)
+
+
+def _print_terms(terms: TermsComparison) -> None:
+    from acclimate.cli.console import print_table, print_text
+
+    asked = [term for term in terms.terms if term.asked]
+    gained = [term for term in asked if term.after > term.before][:SHOWN_TERMS]
+    lost = [term for term in asked if term.after < term.before][-SHOWN_TERMS:]
+    assert terms.before is not None and terms.after is not None
+    print_table(
+        f"Your terms, hidden whole in held-out text: {terms.asked:,} times",
+        ["", "asked", "found before", "after", "pieces"],
+        [
+            *([["gained most", "", "", "", ""]] if gained else []),
+            *map(_term_row, gained),
+            *([["lost", "", "", "", ""]] if lost else []),
+            *map(_term_row, reversed(lost)),
+            ["all", f"{terms.asked:,}", f"{terms.before:.1%}", f"{terms.after:.1%}", f"{terms.mean_pieces:.1f} a word"],
+        ],
+    )
+    if terms.difference is not None:
+        low, high = (f"{100 * bound:+.1f}" for bound in (terms.difference.low, terms.difference.high))
+        print_text(f"found: {100 * terms.difference.mean:+.1f} points (95 %: {low} … {high})")
+
+
+def _term_row(term: Term) -> list[str]:
+    return [f"  {term.term}", str(term.asked), str(term.before), str(term.after), f"{term.pieces:.1f}"]
+
+
+def _probe_row(probe: Probe) -> list[str]:
+    def best(which: str) -> str:
+        guesses = [getattr(blank, which) for blank in probe.blanks]
+        return " · ".join(", ".join(guess.text for guess in own[:3]) for own in guesses)
+
+    return [probe.text, best("before"), best("after")]

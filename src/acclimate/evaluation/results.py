@@ -26,14 +26,15 @@ class PartComparison:
     Attributes:
         before, after: the part's measures by name: loss (nats per target), accuracy, and what fits it: perplexity,
             accuracy_at_5, bits_per_byte, accuracy_CLASS.
-        difference: after - before in the loss, with its 95 % interval.
+        difference: after - before in the loss, with its 95 % interval; None where the two models' tokens differ, so
+            that only bits per byte can be compared.
         bits_per_byte_difference: likewise in the bits per byte of text, where that is a measure.
-        num_targets: how many were scored.
+        num_targets: how many were scored: tokens or verdicts; words, where tokens differ.
     """
 
     before: Mapping[str, float]
     after: Mapping[str, float]
-    difference: Difference
+    difference: Difference | None
     bits_per_byte_difference: Difference | None
     num_targets: int
 
@@ -42,7 +43,7 @@ class PartComparison:
         return {
             "before": dict(self.before),
             "after": dict(self.after),
-            "difference": vars(self.difference),
+            "difference": _difference(self.difference),
             **({"bits_per_byte_difference": vars(bits)} if bits is not None else {}),
             "targets": self.num_targets,
         }
@@ -158,7 +159,7 @@ class TextComparison:
         return self.headline.after
 
     @property
-    def difference(self) -> Difference:
+    def difference(self) -> Difference | None:
         """The headline's difference in the loss."""
         return self.headline.difference
 

@@ -25,6 +25,11 @@ class EvaluationSettings(Section):
         head_warmup_steps: at most so many steps to warm up a fresh head on general text; 0 for none.
         resamples: draws of the bootstrap.
         probes: file or files of sentences with blanks, which both models fill.
+        num_terms: how many of the domain's terms are found by themselves and asked for; 0 for none.
+        term_occurrences: at most so many held-out occurrences of each term are asked for.
+        num_sentences: how many sentences of each text have their pseudo-log-likelihood taken; 0 for none.
+        passage_tokens: length of the passages that are shown token by token; 0 for none.
+        num_examples: how many held-out texts with blanks are shown; 0 for none.
         num_continuations: how many held-out documents a model that writes continues; 0 for none.
     """
 
@@ -34,4 +39,9 @@ class EvaluationSettings(Section):
     head_warmup_steps: int = Field(1000, ge=0)
     resamples: int = Field(10_000, ge=100)
     probes: str | list[str] | None = None
+    num_terms: int = Field(100, ge=0)
+    term_occurrences: int = Field(10, ge=1)
+    num_sentences: int = Field(100, ge=0)
+    passage_tokens: int = Field(100, ge=0)
+    num_examples: int = Field(12, ge=0)
     num_continuations: int = Field(5, ge=0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +215,8 @@ def _unit(part: UnitScores, row: int) -> UnitScores:
     one = slice(row, row + 1)
     # Right answers by class are known of all units together only.
     none = np.zeros_like(part.class_counts)
-    return UnitScores(part.part, part.losses[one], part.correct[one], part.counts[one], part.num_bytes[one], none, none)
+    arrays = {name: getattr(part, name)[one] for name in ("losses", "correct", "at_5", "counts", "num_bytes", "units")}
+    return replace(part, **arrays, class_correct=none, class_counts=none)
 
 
 def load_scorer(model: str | Path, *, objective: str | None = None) -> Scorer:

@@ -55,7 +55,8 @@ def predict_at_positions(model: PreTrainedModel) -> None:
     - `head_positions` [N]: places in the rows laid end to end, b * length + l; of the decoder's rows in an
       encoder-decoder. The logits are [1, N, V].
     - `head_labels` [N] besides: the tokens to be said there, -100 for none. The output is a dict of what the model says
-      beside its logits, and of `token_total`, `token_losses` and `token_correct` (see `TokenLosses`).
+      beside its logits, and of `token_total`, `token_losses`, `token_correct` and `token_ranks` (see
+      `TokenLosses`).
 
     The attribute `takes_head_positions` says that it is so. Model types that were not tried are left as they are.
 
@@ -168,6 +169,7 @@ def _with_losses(
         "token_total": found.total,
         "token_losses": found.losses,
         "token_correct": found.correct,
+        "token_ranks": found.ranks,
     }
 
 

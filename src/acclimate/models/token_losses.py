@@ -34,11 +34,13 @@ class TokenLosses:
         total: sum of the losses in nats, differentiable.
         losses: [N] fp32, without gradient; 0 where the label is no target.
         correct: [N] bool; whether the likeliest token is the label.
+        ranks: [N] how many tokens are likelier than the label; None in training.
     """
 
     total: torch.Tensor
     losses: torch.Tensor
     correct: torch.Tensor
+    ranks: torch.Tensor | None = None
 
 
 def token_losses(
@@ -66,13 +68,26 @@ def token_losses(
     if len(labels_N) <= 2 * size:
         logits_NV = head(hidden_NH)
         losses_N, correct_N = _losses(logits_NV, labels_N)
-        return TokenLosses(losses_N.sum(), losses_N.detach(), correct_N)
+        ranks_N = None if torch.is_grad_enabled() else label_ranks(logits_NV, labels_N)
+        return TokenLosses(losses_N.sum(), losses_N.detach(), correct_N, ranks_N)
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     if torch.is_grad_enabled() and (hidden_NH.requires_grad or trained):
         return TokenLosses(*_ChunkedLosses.apply(head, labels_N, size, hidden_NH, *trained))  # type: ignore[no-untyped-call]
-    parts = [_losses(head(hidden), labels) for hidden, labels in _chunks(hidden_NH, labels_N, size)]
-    losses_N, correct_N = (torch.cat(part) for part in zip(*parts, strict=True))
-    return TokenLosses(losses_N.sum(), losses_N, correct_N)
+    parts = []
+    for hidden, labels in _chunks(hidden_NH, labels_N, size):
+        logits_NV = head(hidden)
+        parts.append((*_losses(logits_NV, labels), label_ranks(logits_NV, labels)))
+    losses_N, correct_N, ranks_N = (torch.cat(part) for part in zip(*parts, strict=True))
+    return TokenLosses(losses_N.sum(), losses_N, correct_N, ranks_N)
+
+
+def label_ranks(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+    """[N] how many tokens are likelier than each label: 0 where it is the model's first guess. Of equal ones the one
+    with the lower id comes first, as for `argmax`; where the label is no target the rank means nothing."""
+    labels_N1 = labels_N.clamp(min=0)[:, None]
+    own_N1 = logits_NV.gather(1, labels_N1)
+    ids_V = torch.arange(logits_NV.shape[1], device=logits_NV.device)
+    return ((logits_NV > own_N1) | ((logits_NV == own_N1) & (ids_V < labels_N1))).sum(1)
 
 
 def _losses(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -242,6 +242,22 @@ class Objective(ABC):
         is_target = batch[self.parts[0].labels].ne(IGNORE)
         return {**batch, HEAD_POSITIONS: is_target.flatten().nonzero()[:, 0] - self.shift}
 
+    # ---- chosen questions --------------------------------------------------------------------------------------
+
+    def hide(self, row: Row, hidden: NDArray[np.bool_]) -> Fields | None:
+        """What the model gets where it is asked for chosen tokens instead of random ones: the fields of `corrupt`, its
+        labels those of the hidden tokens. An objective that reads from left to right hides nothing, and asks for the
+        tokens behind what is before them.
+
+        Args:
+            row: one piece of text (`Row.of_text`).
+            hidden: [L] which of its tokens are asked for; only candidates of the row are.
+
+        Returns:
+            None where the objective cannot be asked so.
+        """
+        return None
+
     # ---- loss --------------------------------------------------------------------------------------------------
 
     def counts(self, batch: Batch) -> torch.Tensor:

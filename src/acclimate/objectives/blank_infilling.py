@@ -80,9 +80,15 @@ class BlankInfilling(Objective):
 
     def _blank(self, piece: Row, rng: np.random.Generator) -> Fields:
         """One text: part A, then part B."""
+        firsts, sizes = self._spans(piece, rng)
+        return self._cut_out(piece, firsts, sizes, rng.permutation(len(firsts)))
+
+    def _cut_out(
+        self, piece: Row, firsts: NDArray[np.int64], sizes: NDArray[np.int64], order: NDArray[np.int64]
+    ) -> Fields:
+        """`_blank` for the first tokens and lengths of what is cut out, and the order in which part B has it."""
         assert self.vocabulary.mask_id is not None and self.vocabulary.blank_ids is not None
         start_id, end_id = self.vocabulary.blank_ids
-        firsts, sizes = self._spans(piece, rng)
         taken = np.zeros(len(piece), dtype=bool)
         taken[ranges(firsts, sizes)] = True
         kept = ~taken
@@ -91,7 +97,6 @@ class BlankInfilling(Objective):
         ids_a[firsts], places_a[taken] = self.vocabulary.mask_id, NO_PLACE
         num_kept = int(np.count_nonzero(kept))
 
-        order = rng.permutation(len(firsts))
         firsts, sizes = firsts[order], sizes[order]
         tokens = ranges(firsts, sizes)
         # Where in part B a span's tokens are asked for: its end token is behind them, and its start token, which has
@@ -111,6 +116,13 @@ class BlankInfilling(Objective):
             INPUT_PLACES: np.concatenate([places_a[kept], input_places]),
             LABEL_PLACES: np.concatenate([nothing, label_places]),
         }
+
+    def hide(self, row: Row, hidden: NDArray[np.bool_]) -> Fields | None:
+        tokens = np.flatnonzero(hidden & row.candidates)
+        begins = begin_stretches(tokens).nonzero()[0]
+        fields = self._cut_out(row, tokens[begins], np.diff(begins, append=len(tokens)), np.arange(len(begins)))
+        labels = np.where(fields[LABEL_PLACES] == NO_PLACE, IGNORE, fields["labels"])
+        return {**fields, "labels": labels, "segment_ids": np.zeros(len(labels), dtype=np.int64)}
 
     def _spans(self, piece: Row, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """What is cut out, as the first token and the length of each stretch of neighbouring candidates: at least one,

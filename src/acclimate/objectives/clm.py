@@ -31,7 +31,7 @@ from acclimate.objectives.base import (
     Part,
 )
 from acclimate.objectives.predictions import TargetScores, model_inputs, predict_tokens
-from acclimate.objectives.rows import NO_PLACE, Rows
+from acclimate.objectives.rows import NO_PLACE, Row, Rows
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan, pack
@@ -98,6 +98,15 @@ class CausalLanguageModeling(InPlaceObjective):
             "position_ids": row.position_ids,
             INPUT_PLACES: row.places,
             LABEL_PLACES: np.where(targets, row.places, NO_PLACE),
+        }
+
+    def hide(self, row: Row, hidden: NDArray[np.bool_]) -> Fields | None:
+        fields = CausalLanguageModeling.corrupt_tokens(self, Rows.of([row]), [])
+        asked = hidden & row.candidates
+        return {
+            **fields,
+            "labels": np.where(asked, fields["labels"], IGNORE),
+            LABEL_PLACES: np.where(asked, fields[LABEL_PLACES], NO_PLACE),
         }
 
     def padding(self) -> Mapping[str, int]:

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from acclimate.errors import ModelError
 from acclimate.objectives.base import IGNORE, Fields, Part
 from acclimate.objectives.encoder_decoder import EncoderDecoderObjective, two_sided
-from acclimate.objectives.rows import NO_PLACE, Row
+from acclimate.objectives.rows import NO_PLACE, Row, begin_stretches
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.recipe import Section
 
@@ -87,6 +87,15 @@ class MaskedSequenceToSequence(EncoderDecoderObjective):
         input_ids[span[masked]] = self.vocabulary.mask_id
         input_ids[span[replaced]] = random_ids[replaced]
         return input_ids, piece.places
+
+    def hide(self, row: Row, hidden: NDArray[np.bool_]) -> Fields | None:
+        assert self.vocabulary.mask_id is not None
+        chosen = np.flatnonzero(hidden & row.candidates)
+        # The decoder tells one piece: the first stretch.
+        span = chosen[begin_stretches(chosen).cumsum() == 1]
+        input_ids = row.input_ids.copy()
+        input_ids[chosen] = self.vocabulary.mask_id
+        return two_sided([(input_ids, row.places)], [self._target(row, span)])
 
     def _target(
         self, piece: Row, span: NDArray[np.int64]

@@ -135,6 +135,19 @@ class MaskedLanguageModeling(InPlaceObjective):
             INPUT_PLACES: tokens.places,
         }
 
+    def hide(self, row: Row, hidden: NDArray[np.bool_]) -> Fields | None:
+        chosen = np.flatnonzero(hidden & row.candidates)
+        input_ids = row.input_ids.copy()
+        assert self.vocabulary.mask_id is not None
+        input_ids[chosen] = self.vocabulary.mask_id
+        return {
+            "input_ids": input_ids,
+            **labels_at(chosen, row),
+            "segment_ids": row.segment_ids,
+            "position_ids": row.position_ids,
+            INPUT_PLACES: row.places,
+        }
+
     def scores(self, model: Any, batch: Batch) -> tuple[TargetScores, ...]:
         return (predict_tokens(model, model_inputs(batch, model=model), batch, shift=self.shift)[0],)
 

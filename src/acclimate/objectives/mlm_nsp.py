@@ -20,7 +20,7 @@ from pydantic import Field
 from acclimate.objectives.base import PADDING_SEGMENT, Batch, Fields, Part
 from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModelingSettings
 from acclimate.objectives.predictions import TargetScores, model_inputs, predict_tokens
-from acclimate.objectives.rows import Rows, ranges, read_pieces
+from acclimate.objectives.rows import Row, Rows, ranges, read_pieces
 from acclimate.objectives.sentence_pairs import PairPlan, check_contexts, exchange, plan_pairs
 from acclimate.recipe import Section
 from acclimate.tokens.packing import Plan
@@ -134,6 +134,15 @@ class MaskedLanguageModelingWithNextSentence(MaskedLanguageModeling):
             position_ids=ranges(np.zeros_like(lengths), lengths),
         )
         return Rows(tokens, lengths), types
+
+    def hide(self, row: Row, hidden: NDArray[np.bool_]) -> Fields | None:
+        # One segment without a second one; what is said of a pair does not matter.
+        fields = super().hide(row, hidden)
+        nothing = {
+            "token_type_ids": np.zeros(len(row), dtype=np.int64),
+            self.parts[1].labels: np.zeros(1, dtype=np.int64),
+        }
+        return None if fields is None else {**fields, **nothing}
 
     def padding(self) -> Mapping[str, int]:
         return {**super().padding(), "token_type_ids": 0, self.parts[1].labels: PADDING_SEGMENT}

@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from acclimate.objectives.base import BY_ALL, Fields, Part
 from acclimate.objectives.mlm import MaskedLanguageModeling, MaskedLanguageModelingSettings
-from acclimate.objectives.rows import Rows
+from acclimate.objectives.rows import Row, Rows
 from acclimate.recipe import Section
 from acclimate.tokens.tokenizers import Frame
 
@@ -64,6 +65,10 @@ class MaskedNextTokenPrediction(MaskedLanguageModeling):
         rows = rows.without_candidates(rows.tokens.position_ids == 0)
         visibility = np.full(len(rows.tokens), BY_ALL, dtype=np.int64)
         return {**super().corrupt_tokens(rows, rngs), "visibility": visibility}
+
+    def hide(self, row: Row, hidden: NDArray[np.bool_]) -> Fields | None:
+        fields = super().hide(row, hidden & (row.position_ids > 0))
+        return None if fields is None else {**fields, "visibility": np.full(len(row), BY_ALL, dtype=np.int64)}
 
     def padding(self) -> Mapping[str, int]:
         return {**super().padding(), "visibility": BY_ALL}

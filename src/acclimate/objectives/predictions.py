@@ -17,7 +17,8 @@ class TargetScores:
 
     `rows` and `columns` say where in the batch's labels a target stands, `segments` in which piece of its row;
     `labels` are what was to be said. `total` is the sum of the losses, differentiable; the losses themselves need not
-    be.
+    be. `ranks` says how many tokens are likelier than the label (0: the first guess is right); None where targets are
+    no tokens, and in training.
     """
 
     losses: torch.Tensor
@@ -27,6 +28,7 @@ class TargetScores:
     columns: torch.Tensor
     segments: torch.Tensor
     total: torch.Tensor
+    ranks: torch.Tensor | None = None
 
 
 def predict_tokens(
@@ -50,7 +52,13 @@ def predict_tokens(
     labels_N = batch["labels"].flatten()[positions_N + shift]
     output = model(**inputs, head_positions=positions_N, head_labels=labels_N)
     scores = _scores_at(
-        positions_N + shift, batch, segments, output["token_losses"], output["token_correct"], output["token_total"]
+        positions_N + shift,
+        batch,
+        segments,
+        output["token_losses"],
+        output["token_correct"],
+        output["token_total"],
+        output["token_ranks"],
     )
     return scores, output
 
@@ -87,9 +95,19 @@ def token_scores(
     logits_NV = (logits[0] if gathered else logits.flatten(0, 1)[positions_N]).float()
     labels_N = batch["labels"].flatten()[positions_N + shift]
     losses_N = F.cross_entropy(logits_NV, labels_N, reduction="none")
-    return _scores_at(
-        positions_N + shift, batch, segments, losses_N, logits_NV.detach().argmax(-1).eq(labels_N), losses_N.sum()
-    )
+    correct_N = logits_NV.detach().argmax(-1).eq(labels_N)
+    # Of use for scoring alone, and as dear as the argmax.
+    ranks_N = None if torch.is_grad_enabled() else label_ranks(logits_NV, labels_N)
+    return _scores_at(positions_N + shift, batch, segments, losses_N, correct_N, losses_N.sum(), ranks_N)
+
+
+def label_ranks(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+    """[N] how many tokens are likelier than each label: 0 where it is the model's first guess. Of equal ones the one
+    with the lower id comes first, as for `argmax`. (`acclimate.models.token_losses` has the same for a sparse head.)"""
+    own_N1 = logits_NV.gather(1, labels_N[:, None])
+    ids_V = torch.arange(logits_NV.shape[1], device=logits_NV.device)
+    likelier = (logits_NV > own_N1) | ((logits_NV == own_N1) & (ids_V < labels_N[:, None]))
+    return likelier.sum(1)
 
 
 def head_positions(batch: Batch, shift: int = 0) -> torch.Tensor:
@@ -106,6 +124,7 @@ def _scores_at(
     losses_N: torch.Tensor,
     correct_N: torch.Tensor,
     total: torch.Tensor,
+    ranks_N: torch.Tensor | None,
 ) -> TargetScores:
     """Scores of the targets at some places of the rows laid end to end."""
     length = batch["labels"].shape[1]
@@ -117,6 +136,7 @@ def _scores_at(
         columns=places_N % length,
         segments=batch[segments].flatten()[places_N],
         total=total,
+        ranks=ranks_N,
     )
 
 

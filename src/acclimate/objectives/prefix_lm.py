@@ -20,7 +20,7 @@ from acclimate.errors import RecipeError
 from acclimate.objectives.base import BY_ALL, BY_LATER, IGNORE, LABEL_PLACES, Family, Fields, Objective, Part
 from acclimate.objectives.clm import CausalLanguageModeling
 from acclimate.objectives.mntp import NO_BLOOM
-from acclimate.objectives.rows import NO_PLACE, Rows, pieces_of
+from acclimate.objectives.rows import NO_PLACE, Row, Rows, pieces_of
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.randomness import uniform
 from acclimate.recipe import Section
@@ -97,6 +97,14 @@ class PrefixLanguageModeling(CausalLanguageModeling):
             LABEL_PLACES: np.where(in_prefix, NO_PLACE, fields[LABEL_PLACES]),
             "visibility": np.where(in_prefix, BY_ALL, BY_LATER),
         }
+
+    def hide(self, row: Row, hidden: NDArray[np.bool_]) -> Fields | None:
+        # What stands before the first token that is asked for is the prefix.
+        fields = super().hide(row, hidden)
+        assert fields is not None
+        asked = np.flatnonzero(fields["labels"] != IGNORE)
+        first = int(asked[0]) if len(asked) else len(row)
+        return {**fields, "visibility": np.where(row.position_ids < first, BY_ALL, BY_LATER)}
 
     def padding(self) -> dict[str, int]:
         return {**super().padding(), "visibility": BY_LATER}

@@ -41,6 +41,24 @@ class Row:
     position_ids: NDArray[np.int64]
     places: NDArray[np.int64]
 
+    @classmethod
+    def of_text(cls, ids: NDArray[np.int64], vocabulary: Vocabulary, frame: Frame) -> Row:
+        """A text by itself as a row of one piece; its places are those within the text."""
+        before, length = len(frame.prefix), len(ids) + len(frame)
+        input_ids = np.concatenate([frame.prefix, ids, frame.suffix]).astype(np.int64)
+        places = np.full(length, NO_PLACE, dtype=np.int64)
+        places[before : before + len(ids)] = np.arange(len(ids))
+        is_text, first = places != NO_PLACE, places == 0
+        return cls(
+            input_ids=input_ids,
+            candidates=is_text & ~vocabulary.special[input_ids],
+            word_starts=first,
+            sentence_starts=first,
+            segment_ids=np.zeros(length, dtype=np.int64),
+            position_ids=np.arange(length),
+            places=places,
+        )
+
     def __len__(self) -> int:
         return len(self.input_ids)
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from pydantic import Field
 
 from acclimate.objectives.base import IGNORE, PADDING_SEGMENT, Batch, Fields, Part
@@ -28,7 +29,7 @@ from acclimate.objectives.predictions import (
     takes_head_positions,
     token_scores,
 )
-from acclimate.objectives.rows import Rows
+from acclimate.objectives.rows import Row, Rows
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.randomness import uniform
 from acclimate.recipe import Section
@@ -92,6 +93,11 @@ class ReplacedTokenDetection(MaskedLanguageModeling):
         fields = super().corrupt_tokens(rows, rngs)
         draws = (uniform(rngs, rows.lengths) * DRAWS).astype(np.int64)
         return {**fields, "draws": np.where(fields["labels"] == IGNORE, 0, draws)}
+
+    def hide(self, row: Row, hidden: NDArray[np.bool_]) -> Fields | None:
+        # The generator is asked; what it puts in does not matter.
+        fields = super().hide(row, hidden)
+        return None if fields is None else {**fields, "draws": np.zeros(len(row), dtype=np.int64)}
 
     def counts(self, batch: Batch) -> torch.Tensor:
         masked = batch["labels"].ne(IGNORE).sum()

@@ -11,6 +11,7 @@ over is packed, several texts in a row, kept apart in the encoder, the decoder a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from acclimate.errors import DataError, ModelError
-from acclimate.objectives.base import Family, Fields, Need, Objective, Part
+from acclimate.objectives.base import IGNORE, Family, Fields, Need, Objective, Part
 from acclimate.objectives.encoder_decoder import EncoderDecoderObjective, framed, shift_right, two_sided
 from acclimate.objectives.rows import NO_PLACE, Row, begin_stretches
 from acclimate.objectives.vocabulary import Vocabulary
@@ -117,9 +118,12 @@ class SpanDenoising(EncoderDecoderObjective):
 
     def _denoise(self, piece: Row, rng: np.random.Generator) -> tuple[NDArray[np.int64], ...]:
         """Of one text: input ids and their places, target ids and theirs."""
+        return self._taken_out(piece, *self.noise(piece.candidates[piece.places != NO_PLACE], rng))
+
+    def _taken_out(self, piece: Row, noise: NDArray[np.bool_], mode: Sequence[int]) -> tuple[NDArray[np.int64], ...]:
+        """`_denoise` for those of the candidates that are taken out."""
         text = piece.places != NO_PLACE
         ids, places, candidates = piece.input_ids[text], piece.places[text], piece.candidates[text]
-        noise, mode = self.noise(candidates, rng)
         # The tokens that are taken out, and which of them begin a span; in the input a sentinel stands for these.
         numbers = noise.nonzero()[0]
         taken, begins = candidates.nonzero()[0][numbers], begin_stretches(numbers)
@@ -138,6 +142,21 @@ class SpanDenoising(EncoderDecoderObjective):
         target_places = np.full(len(targets), NO_PLACE, dtype=np.int64)
         target_places[at] = places[taken]
         return *inputs, targets, target_places
+
+    def hide(self, row: Row, hidden: NDArray[np.bool_]) -> Fields | None:
+        noise = hidden[row.candidates]
+        # There are only so many sentinels: what comes after the last of them stays.
+        spans = np.cumsum(noise & ~np.concatenate([[False], noise[:-1]]))
+        ids, places, targets, target_places = self._taken_out(
+            row, noise & (spans <= len(self._sentinels)), self.plain_mode()
+        )
+        decoder_ids = shift_right(targets, self.vocabulary.decoder_start_id)
+        fields = two_sided([(ids, places)], [(decoder_ids, targets, target_places)])
+        return {**fields, "labels": np.where(target_places == NO_PLACE, IGNORE, targets)}
+
+    def plain_mode(self) -> list[int]:
+        """The ids of what stands before a text of which a few short spans are taken out."""
+        return []
 
     def noise(self, candidates: NDArray[np.bool_], rng: np.random.Generator) -> tuple[NDArray[np.bool_], list[int]]:
         """Which of a text's candidates are taken out, and the ids of what stands before the text."""

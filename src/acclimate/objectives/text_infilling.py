@@ -75,8 +75,13 @@ class TextInfilling(EncoderDecoderObjective):
         text = (piece.places != NO_PLACE).nonzero()[0]
         if self.settings.permute_sentences:
             text = text[permuted(piece.sentence_starts[text], rng)]
+        return self._masked(piece, text, *infill(int(piece.candidates.sum()), self.settings, rng))
+
+    def _masked(
+        self, piece: Row, text: NDArray[np.int64], masked: NDArray[np.bool_], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """`_infill` for a text in its order (`text`: [L] places in the piece) and what becomes of its slots."""
         ids, places, candidates = piece.input_ids[text], piece.places[text], piece.candidates[text].nonzero()[0]
-        masked, lengths = infill(len(candidates), self.settings, rng)
         kept = np.ones(len(text), dtype=bool)
         kept[candidates] = ~masked.repeat(lengths)
         # A mask stands behind the candidate before its span: joints between candidates stay where they are.
@@ -93,6 +98,18 @@ class TextInfilling(EncoderDecoderObjective):
         input_ids[at], input_places[at], stays[at] = ids, places, kept
         frame = self.vocabulary.frame
         return framed(input_ids[stays], input_places[stays], frame.prefix, frame.suffix)
+
+    def hide(self, row: Row, hidden: NDArray[np.bool_]) -> Fields | None:
+        taken = hidden[row.candidates]
+        # A stretch of hidden tokens is one slot, any other token one of its own.
+        slots = np.flatnonzero(~taken | ~np.concatenate([[False], taken[:-1]]))
+        lengths = np.diff(slots, append=len(taken))
+        decoder_ids, labels, places = self._target(row)
+        fields = two_sided(
+            [self._masked(row, (row.places != NO_PLACE).nonzero()[0], taken[slots], lengths)],
+            [(decoder_ids, labels, places)],
+        )
+        return {**fields, "labels": np.where(hidden & row.candidates, labels, IGNORE)}
 
     def _target(self, piece: Row) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """The decoder's input, labels and their places."""

@@ -75,6 +75,9 @@ class MixtureOfDenoisers(SpanDenoising):
                 f"{len(vocabulary.sentinels)} sentinels; choose a smaller `max_length`"
             )
 
+    def plain_mode(self) -> list[int]:
+        return [self.vocabulary.mode_ids["R"]]
+
     def noise(self, candidates: NDArray[np.bool_], rng: np.random.Generator) -> tuple[NDArray[np.bool_], list[int]]:
         denoiser = DENOISERS[int(rng.integers(len(DENOISERS)))]
         mode = [self.vocabulary.mode_ids[denoiser.mode]]

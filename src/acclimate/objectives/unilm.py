@@ -21,7 +21,7 @@ from acclimate.objectives.prefix_lm import (
     given_prefixes,
     in_prefixes,
 )
-from acclimate.objectives.rows import Rows, pieces_of
+from acclimate.objectives.rows import Row, Rows, pieces_of
 from acclimate.objectives.vocabulary import Vocabulary
 from acclimate.randomness import uniform
 from acclimate.recipe import Section
@@ -74,6 +74,11 @@ class UnifiedLanguageModeling(MaskedLanguageModeling):
         in_source = in_prefixes(rows, given, self.settings.prefix_ratio, uniform(rngs, rows.num_pieces))
         by_whom = np.array([BY_ALL, BY_LATER, BY_LATER, BY_EARLIER])[ways][rows.row_ids]
         return np.where(in_source & (ways == _SOURCE_AND_TARGET)[rows.row_ids], BY_ALL, by_whom)
+
+    def hide(self, row: Row, hidden: NDArray[np.bool_]) -> Fields | None:
+        # Seen in both directions.
+        fields = super().hide(row, hidden)
+        return None if fields is None else {**fields, "visibility": np.full(len(row), BY_ALL, dtype=np.int64)}
 
     def padding(self) -> Mapping[str, int]:
         return {**super().padding(), "visibility": BY_ALL}

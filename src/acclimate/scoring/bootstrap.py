@@ -49,6 +49,18 @@ def paired_difference(
     counts = before.counts
     if per_byte:
         differences, counts = differences / math.log(2), before.num_bytes
+    return mean_difference(differences, counts, resamples=resamples, seed=seed)
+
+
+def mean_difference(
+    differences: NDArray[np.float64], counts: NDArray[np.float64], *, resamples: int = 10_000, seed: int = 0
+) -> Difference:
+    """Σ differences / Σ counts, and its interval.
+
+    Args:
+        differences: [units] sums of after - before.
+        counts: [units] over how many targets, bytes or questions each is summed.
+    """
     means = _resampled_means(differences, counts, resamples, seed)
     low, high = np.percentile(means, [2.5, 97.5])
     return Difference(float(differences.sum() / counts.sum()), float(low), float(high))

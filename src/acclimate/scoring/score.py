@@ -19,6 +19,7 @@ from acclimate.scoring.held_out import LABEL_BYTES, HeldOut
 
 # Fields of an example that a model reads, one for each side of it.
 _SIDES = ("input_ids", "decoder_input_ids")
+_COUNTS = 3  # which of the sums over a unit is the number of its targets
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,21 @@ class UnitScores:
     Attributes:
         part: which part of the objective.
         losses, correct, counts: sums of losses (nats) and of right answers, and the number of targets.
+        at_5: how many targets were among the five likeliest answers; 0 where they are not tokens.
         num_bytes: UTF-8 bytes of text that the targets stand for; 0 where they are not text.
         class_correct, class_counts: [classes] over all units, by what was to be said; empty where targets are tokens.
+        units: [units] the number of each unit in the held-out examples (`HeldOut.units`), or of its row.
     """
 
     part: Part
     losses: NDArray[np.float64]
     correct: NDArray[np.float64]
+    at_5: NDArray[np.float64]
     counts: NDArray[np.float64]
     num_bytes: NDArray[np.float64]
     class_correct: NDArray[np.float64]
     class_counts: NDArray[np.float64]
+    units: NDArray[np.int64]
 
     @property
     def num_targets(self) -> int:
@@ -70,6 +75,7 @@ class UnitScores:
         """The measures that fit this part, by name."""
         found = {"loss": self.loss, "accuracy": self.accuracy}
         if not self.part.classes:
+            found["accuracy_at_5"] = float(self.at_5.sum() / self.counts.sum())
             found["perplexity"] = self.perplexity
         if self.part.bits_per_byte and self.bits_per_byte is not None:
             found["bits_per_byte"] = self.bits_per_byte
@@ -121,7 +127,7 @@ def score(
             done += len(indices)
             listener.progress(Progress(stage, done, len(held_out), "row"))
     # A unit without targets in any part, such as a document of which no row was sampled, is none.
-    present = np.sum([part.unit_sums[2] for part in sums], axis=0) > 0
+    present = np.sum([part.unit_sums[_COUNTS] for part in sums], axis=0) > 0
     return tuple(part.scores(present) for part in sums)
 
 
@@ -184,20 +190,25 @@ class _Sums:
 
     def __init__(self, part: Part, num_units: int) -> None:
         self.part = part
-        self.unit_sums = np.zeros((4, num_units))  # losses, correct, counts, bytes
+        self.unit_sums = np.zeros((5, num_units))  # losses, correct, at 5, counts, bytes
         self.class_sums = np.zeros((2, len(part.classes)))  # correct, counts
 
     def add(self, targets: TargetScores, units: NDArray[np.int64], num_bytes: NDArray[np.int64]) -> None:
         correct = targets.correct.double().cpu().numpy()
         np.add.at(self.unit_sums[0], units, targets.losses.double().cpu().numpy())
         np.add.at(self.unit_sums[1], units, correct)
-        np.add.at(self.unit_sums[2], units, 1.0)
+        np.add.at(self.unit_sums[_COUNTS], units, 1.0)
         if self.part.classes:
             classes = targets.labels.cpu().numpy()
             np.add.at(self.class_sums[0], classes, correct)
             np.add.at(self.class_sums[1], classes, 1.0)
         else:
-            np.add.at(self.unit_sums[3], units, num_bytes[targets.rows.cpu().numpy(), targets.columns.cpu().numpy()])
+            assert targets.ranks is not None, "scores are made without gradients"
+            np.add.at(self.unit_sums[2], units, targets.ranks.lt(5).double().cpu().numpy())
+            np.add.at(self.unit_sums[4], units, num_bytes[targets.rows.cpu().numpy(), targets.columns.cpu().numpy()])
 
     def scores(self, present: NDArray[np.bool_]) -> UnitScores:
-        return UnitScores(self.part, *self.unit_sums[:, present], *self.class_sums)
+        losses, correct, at_5, counts, num_bytes = self.unit_sums[:, present]
+        class_correct, class_counts = self.class_sums
+        units = np.flatnonzero(present)
+        return UnitScores(self.part, losses, correct, at_5, counts, num_bytes, class_correct, class_counts, units)

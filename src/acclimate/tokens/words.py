@@ -73,6 +73,15 @@ def is_within_word(character: str) -> bool:
     return bool(_class_table()[ord(character)] in (_LETTER, _MARK))
 
 
+def word_spans(text: str) -> npt.NDArray[np.int64]:
+    """[W, 2] the first character and the end of each word of a text, in order."""
+    words = _character_words(text)
+    begins = np.flatnonzero(np.diff(words, prepend=-1) != 0)
+    ends = np.append(begins[1:], len(words))
+    inside = words[begins] >= 0
+    return np.stack([begins[inside], ends[inside]], axis=1).astype(np.int64)
+
+
 def word_starts(text: str, offsets: Offsets) -> npt.NDArray[np.bool_]:
     """Which tokens start a word of `text`.
 
