@@ -87,7 +87,7 @@ def test_a_run_trained_evaluated_and_told(evaluated: Path) -> None:
     assert table.rows()[1][2] == f"{loss:.3f}"
     # The rows are those that training began with.
     assert root.all("div", "piece") and "⟦" in root.one("section", "batch").text()
-    assert "doc" in root.one("section", "batch").text()
+    assert "texts.jsonl#L" in root.one("section", "batch").text()
     manifest = read_json(evaluated / "manifest.json")
     assert manifest["corpus"]["fingerprint"] in root.text()
     changed = next(table for table in root.all("table") if "set otherwise" in table.one("caption").text()).rows()
