@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from markupsafe import Markup
 
 from acclimate.evaluation.wording import ADVICE, OUTCOMES, Lang, advice_text, judgement_text
@@ -9,10 +11,13 @@ from acclimate.reporting.evaluation_file import Judgement
 from acclimate.reporting.facts import Facts
 from acclimate.reporting.html import join, paragraph, prose, tag
 from acclimate.reporting.sections.common import before_text, missing
-from acclimate.reporting.words import Words
+from acclimate.reporting.words import MINUS, Words
 
 # A sign for each outcome, so that it can be told without colours.
 _SIGNS = {"helped": "✓", "no_difference": "=", "harmed": "✕", "no_claim": "?"}
+
+# A minus as a terminal has it.
+_MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
 
 def render(facts: Facts, words: Words) -> Markup:
@@ -48,7 +53,7 @@ def sentence(facts: Facts, which: str, lang: Lang) -> str:
     verdict = facts.verdict or {}
     outcome = OUTCOMES[which][lang][verdict[which]["outcome"]]
     told = judgement_text(verdict[which], which, lang, verdict.get("objective"))
-    rest = told.removeprefix(outcome).lstrip(":： ")
+    rest = _MINUS.sub(MINUS, told.removeprefix(outcome).lstrip(":： "))
     return rest[:1].upper() + rest[1:]
 
 
