@@ -182,6 +182,8 @@ def test_the_command(
     assert command(monkeypatch, "report", run, "-o", tmp_path / "r.html", "--lang", "zh") == 0
     assert f"Report: {tmp_path / 'r.html'}" in capsys.readouterr().out.replace("\n", "")
     assert "训练报告" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert command(monkeypatch, "report", run, "-o", tmp_path / "r.html", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"report": str(tmp_path / "r.html")}
     assert command(monkeypatch, "report", run, "--lang", "fr") == 2
     assert "en or zh" in capsys.readouterr().err
 

@@ -33,7 +33,14 @@ def demo(
 
         result = demo_(output_dir, model=model, listener=listener)
     if json:
-        print_json({"run": str(result.run.folder), **result.run.summary, "evaluation": result.evaluation.to_json()})
+        print_json(
+            {
+                "run": str(result.run.folder),
+                **result.run.summary,
+                "evaluation": result.evaluation.to_json(),
+                "report": str(result.report),
+            }
+        )
         return
     print_summary(str(result.run.folder), result.run.summary)
     print_evaluation(result.evaluation)

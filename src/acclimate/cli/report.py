@@ -13,12 +13,16 @@ def report(
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="The file to write. Default: report.html in the run's folder.")
     ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print where the report is as JSON.")] = False,
 ) -> None:
     """Write what a run gained, forgot and cost as one HTML file, and the same into its model card."""
-    from acclimate.cli.console import listening, print_text
+    from acclimate.cli.console import listening, print_json, print_text
 
-    with listening() as listener:
+    with listening(quiet=json) as listener:
         from acclimate.jobs.report import report as report_
 
         path = report_(run, lang=lang, output=output, listener=listener)
-    print_text(f"Report: {path}")
+    if json:
+        print_json({"report": str(path)})
+    else:
+        print_text(f"Report: {path}")

@@ -22,7 +22,14 @@ def run(
 
         result = run_(recipe, settings or [], listener=listener)
     if json:
-        print_json({"run": str(result.run.folder), **result.run.summary, "evaluation": result.evaluation.to_json()})
+        print_json(
+            {
+                "run": str(result.run.folder),
+                **result.run.summary,
+                "evaluation": result.evaluation.to_json(),
+                "report": str(result.report),
+            }
+        )
         return
     from acclimate.cli.evaluate import print_evaluation
 
