@@ -13,7 +13,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 from acclimate.artifacts import read_json, write_json
 from acclimate.corpus import CorpusSettings, build_corpus
 from acclimate.errors import CheckpointError, RecipeError
-from acclimate.evaluation.evaluate import evaluate
+from acclimate.evaluation.evaluate import evaluate, run_settings
 from acclimate.evaluation.models import claims
 from acclimate.jobs.pretrain import pretrain
 
@@ -169,3 +169,57 @@ def test_the_tokenizer_of_a_run_is_the_one_it_was_trained_with(made: tuple[Path,
 
     ours, theirs = (AutoTokenizer.from_pretrained(folder) for folder in (made[0], tiny_bert))
     assert tokenizer_fingerprint(ours) == tokenizer_fingerprint(theirs)
+
+
+def test_parts_can_be_turned_off(made: tuple[Path, Path]) -> None:
+    run, general = made
+    off = {"num_terms": 0, "num_sentences": 0, "passage_tokens": 0, "num_examples": 0}
+    settings = run_settings(run).model_copy(update=off)
+    evaluation = evaluate(run, general=general, settings=settings)
+    assert evaluation.domain is not None and evaluation.domain.pseudo_log_likelihood is None
+    assert (evaluation.terms, evaluation.examples, dict(evaluation.passages)) == (None, (), {})
+
+
+def test_without_general_text_there_are_no_terms_and_it_is_told(made: tuple[Path, Path]) -> None:
+    evaluation = evaluate(made[0])
+    assert evaluation.terms is None and evaluation.claim
+    assert any(note.startswith("terms: there is no general text") for note in evaluation.notes)
+    # What needs none is there.
+    assert evaluation.domain is not None and evaluation.domain.pseudo_log_likelihood is not None
+    assert [example.why for example in evaluation.examples] == ["random"] * len(evaluation.examples)
+    assert len(evaluation.examples) > 5
+
+
+def test_where_nothing_is_held_out_nothing_is_claimed(tiny_bert: Path, tmp_path: Path) -> None:
+    settings = CorpusSettings.model_validate({"sources": str(_documents(tmp_path / "docs", 1)), "held_out": 0.4})
+    build_corpus(settings, tmp_path / "corpus")
+    training = {"max_steps": 1, "save_strategy": "no"}
+    pretrain(str(tiny_bert), tmp_path / "corpus", tmp_path / "run", max_length=32, training=training)
+    evaluation = evaluate(tmp_path / "run")
+    assert evaluation.domain is None and not evaluation.claim
+    assert any("nothing is held out" in note for note in evaluation.notes)
+    assert evaluation.verdict is not None
+    assert evaluation.verdict.to_json()["domain"]["reasons"] == ["nothing_held_out"]
+    # Probes need no held-out text.
+    (tmp_path / "probes.txt").write_text("the [MASK] is new\n")
+    assert len(evaluate(tmp_path / "run", probes=tmp_path / "probes.txt").probes) == 1
+
+
+def test_only_one_model_is_in_memory_at_a_time(made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    import gc
+    import weakref
+
+    from acclimate.evaluation import evaluate as module
+
+    alive: list[weakref.ref[Any]] = []
+    ready = module.ready
+
+    def watched(model: Any) -> Any:
+        gc.collect()
+        assert not any(reference() is not None for reference in alive), "the model before is still there"
+        alive.append(weakref.ref(model))
+        return ready(model)
+
+    monkeypatch.setattr(module, "ready", watched)
+    evaluate(made[0], general=made[1])
+    assert len(alive) == 2

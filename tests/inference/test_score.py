@@ -82,7 +82,7 @@ def test_a_masked_model_is_asked_for_masks(tiny_bert: Path) -> None:
     found = score(tiny_bert, ["the cloud model of a new cluster and data in storage " * 4, "a", "run a pod", "the"])
     assert (found.objective, found.max_length) == ("mlm", 64)
     part = found.texts[0].parts["mlm"]
-    assert set(part.measures) == {"loss", "accuracy", "perplexity"}
+    assert set(part.measures) == {"loss", "accuracy", "accuracy_at_5", "perplexity"}
     assert sum(text.parts["mlm"].num_targets for text in found.texts if text.parts) == (
         found.total.parts["mlm"].num_targets
     )
@@ -173,6 +173,7 @@ def test_json(stories: Scorer) -> None:
     assert list(found["texts"][0]["parts"]["clm"]) == [
         "loss",
         "accuracy",
+        "accuracy_at_5",
         "perplexity",
         "bits_per_byte",
         "targets",

@@ -147,7 +147,7 @@ def _print_terms(terms: TermsComparison) -> None:
     lost = [term for term in asked if term.after < term.before][-SHOWN_TERMS:]
     assert terms.before is not None and terms.after is not None
     print_table(
-        f"Your terms, hidden whole in held-out text: {terms.asked:,} times",
+        "Your terms, hidden whole",
         ["", "asked", "found before", "after", "pieces"],
         [
             *([["gained most", "", "", "", ""]] if gained else []),

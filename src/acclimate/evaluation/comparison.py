@@ -25,7 +25,7 @@ from acclimate.evaluation.sentences import compare_sentences
 from acclimate.evaluation.settings import EvaluationSettings
 from acclimate.evaluation.term_questions import Hit, compare_terms
 from acclimate.evaluation.texts import Text, Texts
-from acclimate.evaluation.vocabularies import compare_words
+from acclimate.evaluation.vocabularies import by_unit, compare_words
 from acclimate.scoring.bootstrap import paired_difference
 from acclimate.scoring.questions import Answer
 from acclimate.scoring.score import UnitScores
@@ -68,15 +68,16 @@ def compare(
         comparisons = {
             name: _by_tokens(name, text, plan, before, after, settings) for name, text in texts.texts.items()
         }
-        notes = tuple(
-            f"{name}: the interval is over rows, which may share documents, since too few documents are held out or "
-            "`isolate: none` joins them"
-            for name, text in texts.texts.items()
-            if text.by_row
-        )
     else:
         comparisons = {name: _by_words(name, words, way, before, after, settings) for name, words in plan.words.items()}
-        notes = (
+    notes = tuple(
+        f"{name}: the interval is over rows, which may share documents, since too few documents are held out or "
+        "`isolate: none` joins them"
+        for name, text in comparisons.items()
+        if text.unit == "row"
+    )
+    if not same_tokens:
+        notes += (
             "the run's tokenizer cuts texts into other tokens than that of the model before: each reads the same words "
             "in its own, hidden whole, and the bits per byte of these words are compared instead of the loss per token",
         )
@@ -129,11 +130,13 @@ def _by_words(
 ) -> TextComparison:
     first, second = (one.answers[f"words of {name}"] for one in (before, after))
     part = compare_words((words.before, words.after), words.texts, first, second, settings.resamples)
+    units = {encoded.unit.number for encoded, _ in words.texts}
+    documents = by_unit(words.texts)
     return TextComparison(
         parts={way.objective.parts[0].name: part},
         num_tokens=sum(len(question.fields["input_ids"]) for question in words.after),
-        num_units=len({encoded.unit.number for encoded, _ in words.texts}),
-        unit="document",
+        num_units=len(units) if documents else len(words.texts),
+        unit="document" if documents else "row",
     )
 
 

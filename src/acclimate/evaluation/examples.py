@@ -6,6 +6,7 @@ are words at random places, and each says which it is. So nobody is shown the ga
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -112,6 +113,8 @@ def _blank(place: int, asked: Asked, expected: str, tokenizer: PreTrainedTokeniz
         expected=expected,
         rank_before=int(asked.before.ranks[before]) + 1,
         rank_after=int(asked.after.ranks[after]) + 1,
+        probability_before=math.exp(-float(asked.before.losses[before])),
+        probability_after=math.exp(-float(asked.after.losses[after])),
     )
 
 
@@ -120,4 +123,4 @@ def _at(answer: Answer, place: int) -> int:
 
 
 def _guesses(pairs: Sequence[tuple[int, float]], tokenizer: PreTrainedTokenizerBase) -> tuple[Guess, ...]:
-    return tuple(Guess(tokenizer.decode([token]).strip(), share) for token, share in pairs)
+    return tuple(Guess(str(tokenizer.decode([token])).strip().removeprefix("##"), share) for token, share in pairs)

@@ -20,7 +20,7 @@ from acclimate.evaluation.term_questions import TermQuestion, find_occurrences, 
 from acclimate.evaluation.terms import FoundTerm, find_terms
 from acclimate.evaluation.texts import Texts
 from acclimate.evaluation.units import Encoded, Reading, Unit, can_be_encoded, encode_units, read_units
-from acclimate.evaluation.vocabularies import FILLED, WindowQuestion, window_questions, word_windows
+from acclimate.evaluation.vocabularies import WindowQuestion, window_questions, word_windows
 from acclimate.objectives.base import Fields
 from acclimate.progress import Listener
 from acclimate.scoring.questions import Answer, ask, fills_masks
@@ -174,12 +174,9 @@ def _term_questions(
     own = readings["domain"]
     asked = []
     for occurrence in find_occurrences(terms, own, settings.term_occurrences):
-        if others is None:
-            one = term_question(occurrence, own)
-            pair = (one, one)
-        else:
-            room = max(4, int(FILLED * own.room()))
-            pair = term_question(occurrence, others["domain"], room), term_question(occurrence, own, room)
+        one = term_question(occurrence, own)
+        # Each in as many of its own tokens as a row has room for.
+        pair = (one if others is None else term_question(occurrence, others["domain"]), one)
         if pair[0] is not None and pair[1] is not None:
             asked.append((pair[0], pair[1]))
     return asked

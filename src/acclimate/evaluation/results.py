@@ -104,7 +104,8 @@ class PseudoLogLikelihood:
     Attributes:
         before, after: mean over the tokens.
         difference: after - before; a positive one is a gain.
-        num_tokens, num_units: how many tokens were asked for, of how many documents.
+        num_tokens, num_units: how many tokens were asked for, and of how many documents; of how many sentences, where
+            documents are too few to draw from.
     """
 
     before: float

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from acclimate.evaluation.breakdown import FEWEST_UNITS
 from acclimate.evaluation.results import PseudoLogLikelihood
 from acclimate.evaluation.units import Encoded, Reading
 from acclimate.objectives.base import Fields, Objective
@@ -22,7 +23,7 @@ from acclimate.scoring.held_out import MASK_SEED
 from acclimate.scoring.questions import Answer, question
 from acclimate.tokens.sentences import sentence_starts
 
-# Tokens of a sentence that is asked: what is shorter says little, what is longer takes its square in time.
+# Tokens of a sentence that is asked: a shorter one says little; a longer one, which takes its square in time, is cut.
 SHORTEST, LONGEST = 4, 64
 
 
@@ -33,10 +34,12 @@ class SentenceQuestions:
     Attributes:
         fields: the questions.
         units: the number of the unit that each is of.
+        sentences: the number of its sentence.
     """
 
     fields: tuple[Fields, ...] = ()
     units: tuple[int, ...] = ()
+    sentences: tuple[int, ...] = ()
 
 
 def word_by_word(objective: Objective, ids: NDArray[np.int64], word_starts: NDArray[np.bool_]) -> list[Fields | None]:
@@ -51,13 +54,15 @@ def sentence_questions(reading: Reading, num_sentences: int) -> SentenceQuestion
     """Sentences of as many units as there are, chosen at random, a question for each token."""
     fields: list[Fields] = []
     units: list[int] = []
-    for encoded, first, end in _chosen(reading, num_sentences):
+    sentences: list[int] = []
+    for number, (encoded, first, end) in enumerate(_chosen(reading, num_sentences)):
         starts = encoded.word_starts[first:end].copy()
         starts[0] = True
         asked = [one for one in word_by_word(reading.objective, encoded.ids[first:end], starts) if one is not None]
         fields += asked
         units += [encoded.unit.number] * len(asked)
-    return SentenceQuestions(tuple(fields), tuple(units))
+        sentences += [number] * len(asked)
+    return SentenceQuestions(tuple(fields), tuple(units), tuple(sentences))
 
 
 def _chosen(reading: Reading, num_sentences: int) -> list[tuple[Encoded, int, int]]:
@@ -80,24 +85,30 @@ def _chosen(reading: Reading, num_sentences: int) -> list[tuple[Encoded, int, in
 
 
 def _sentences(encoded: Encoded, longest: int) -> Iterator[tuple[int, int]]:
-    """The first token and the end of each sentence of a fitting length that has letters."""
+    """The first token and the end of each sentence that has letters; of a longer one than `longest` its beginning, up
+    to the end of a word."""
     starts = sentence_starts(encoded.unit.text)
     tokens = np.searchsorted(encoded.ends, np.array(starts, dtype=np.int64), side="right").tolist()
     for start, stop, first, end in zip(
         starts, [*starts[1:], len(encoded.unit.text)], tokens, [*tokens[1:], len(encoded)], strict=True
     ):
-        has_letters = any(map(str.isalpha, encoded.unit.text[start:stop]))
-        if SHORTEST <= end - first <= longest and has_letters:
-            yield first, end
+        if end - first < SHORTEST or not any(map(str.isalpha, encoded.unit.text[start:stop])):
+            continue
+        cut = min(end, first + longest)
+        while cut < end and cut > first + SHORTEST and not encoded.word_starts[cut]:
+            cut -= 1
+        yield first, cut
 
 
 def compare_sentences(
     asked: SentenceQuestions, before: Sequence[Answer], after: Sequence[Answer], resamples: int
 ) -> PseudoLogLikelihood | None:
-    """The pseudo-log-likelihood per token before and after; None where nothing was asked."""
+    """The pseudo-log-likelihood per token before and after; None where nothing was asked. With too few units the
+    interval is over sentences."""
     if not asked.fields:
         return None
-    numbers, units = np.unique(np.array(asked.units), return_inverse=True)
+    drawn = asked.units if len({*asked.units}) >= FEWEST_UNITS else asked.sentences
+    numbers, units = np.unique(np.array(drawn), return_inverse=True)
     counts = np.bincount(units, minlength=len(numbers)).astype(np.float64)
     first, second = (np.zeros(len(numbers)) for _ in range(2))
     for sums, answers in ((first, before), (second, after)):

@@ -91,16 +91,12 @@ def _occurrence(term: int, words: Words, first: int, last: int) -> Occurrence:
     return Occurrence(term, int(words.texts[first]), int(words.spans[first, 0]), int(words.spans[last, 1]))
 
 
-def term_question(occurrence: Occurrence, reading: Reading, room: int | None = None) -> TermQuestion | None:
+def term_question(occurrence: Occurrence, reading: Reading) -> TermQuestion | None:
     """An occurrence as a question; None where the tokens cannot be asked for: they stand for more than the term, are
-    unknown ones, or too many.
-
-    Args:
-        room: tokens of text that the model sees; default as many as fit.
-    """
+    unknown ones, or too many."""
     encoded = reading.units[occurrence.unit]
     tokens = encoded.tokens_of(occurrence.start, occurrence.end)
-    room = room or reading.room()
+    room = reading.room()
     if tokens is None or tokens[1] - tokens[0] > room // 2:
         return None
     causal = isinstance(reading.objective, CausalLanguageModeling)

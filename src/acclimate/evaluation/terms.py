@@ -28,7 +28,7 @@ PRIOR_SHARE, LEAST_PRIOR, MOST_PRIOR = 0.1, 10.0, 10_000.0
 COMMON, VERY_COMMON = 1 / 20_000, 1 / 2_000
 LEAST_COUNT = 5  # of a term in the domain
 LEAST_DOCUMENTS = 2
-LEAST_Z = 3.0
+LEAST_Z = 1.96
 HOLDS_TOGETHER = 0.35  # normalized pointwise mutual information of a phrase
 # A word, or shorter phrase, is not listed where so large a share of it is within a listed phrase.
 WITHIN = 0.7

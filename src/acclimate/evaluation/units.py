@@ -142,7 +142,7 @@ def read_units(corpus: Corpus, store: TokenStore, isolate: Isolate) -> list[Unit
         if group in chosen:
             texts.setdefault(group, []).append(document.text)
             names.setdefault(group, []).append(document.id)
-    units: list[Unit] = []
+    units: dict[int, Unit] = {}
     characters = 0
     for group in (group for group in order.tolist() if group in texts):
         text = "\n".join(texts[group])
@@ -150,8 +150,8 @@ def read_units(corpus: Corpus, store: TokenStore, isolate: Isolate) -> list[Unit
         if units and characters > MOST_CHARACTERS:
             break
         number = group if by_group else int(store.document_groups[group])
-        units.append(Unit(number, unit_name(names[group]), sources.of(names[group][0]), text))
-    return sorted(units, key=lambda unit: unit.number)
+        units[group] = Unit(number, unit_name(names[group]), sources.of(names[group][0]), text)
+    return [units[group] for group in sorted(units)]
 
 
 def unit_name(documents: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from acclimate.evaluation.breakdown import FEWEST_UNITS
 from acclimate.evaluation.results import PartComparison
 from acclimate.evaluation.units import Encoded, Reading
 from acclimate.objectives.base import Fields
@@ -138,6 +139,11 @@ def _question(
     return {word: own for word, own in places.items() if np.isin(own, known).all()}, fields
 
 
+def by_unit(texts: Sequence[tuple[Encoded, object]]) -> bool:
+    """Whether there are enough documents for the bootstrap to draw from."""
+    return len({encoded.unit.number for encoded, _ in texts}) >= FEWEST_UNITS
+
+
 def compare_words(
     questions: tuple[Sequence[WindowQuestion], Sequence[WindowQuestion]],
     texts: Sequence[tuple[Encoded, Sequence[tuple[int, int]]]],
@@ -151,7 +157,9 @@ def compare_words(
         questions: to the model before and to the one after, a stretch each.
         texts: of each its unit and the characters of its words.
     """
-    numbers, index = np.unique([encoded.unit.number for encoded, _ in texts], return_inverse=True)
+    drawn = [encoded.unit.number for encoded, _ in texts]
+    # Too few documents to draw from: stretches instead.
+    numbers, index = np.unique(drawn if by_unit(texts) else np.arange(len(texts)), return_inverse=True)
     losses, right = np.zeros((2, len(numbers))), np.zeros(2)
     counts, num_bytes = np.zeros(len(numbers)), np.zeros(len(numbers))
     for unit, (encoded, words) in zip(index.tolist(), texts, strict=True):
