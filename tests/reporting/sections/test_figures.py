@@ -38,9 +38,11 @@ def test_every_measure_before_and_after() -> None:
         "Your documents: largest gains and losses by document",
         "Notes of the evaluation",
     ]
-    # A group without an interval is in the table, not in the drawing.
+    # A group without an interval is in the table, not in the drawing; a document is drawn as a point.
     assert "too few for an interval" in made.text()
     assert "tiny" not in made.all("svg")[2].text()
+    (described,) = (drawing.one("desc").text() for drawing in made.all("svg")[6:7])
+    assert described.endswith("tiny: \u22120.500")
 
 
 def test_several_parts_and_bits_per_byte() -> None:

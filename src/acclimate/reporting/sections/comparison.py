@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
@@ -116,18 +117,7 @@ def breakdown(name: str, text: TextFigures | None, words: Words, *, claim: bool)
 
 def _groups(name: str, kind: str, groups: Sequence[Group], words: Words, *, claim: bool) -> Markup:
     caption = words("titled", name=words(f"text_{name}"), what=words(f"by_{kind}"))
-    rows = [
-        ForestRow(
-            shortened(group.name, LONGEST_NAME),
-            found.low,
-            found.mean,
-            found.high,
-            is_path=kind == "document",
-            claim=claim,
-        )
-        for group in groups
-        if (found := group.difference) is not None
-    ]
+    rows = [row for group in groups if (row := _row(kind, group, claim=claim)) is not None]
     head = [
         words(f"group_{kind}"),
         words("targets"),
@@ -154,9 +144,24 @@ def _groups(name: str, kind: str, groups: Sequence[Group], words: Words, *, clai
     return join([heading, plot, details(words("as_table"), body) if plot else body])
 
 
+def _row(kind: str, group: Group, *, claim: bool) -> ForestRow | None:
+    """A group in the drawing. A document has no interval of its own: it is a point, which says neither better nor
+    worse."""
+    name, found = shortened(group.name, LONGEST_NAME), group.difference
+    if found is not None:
+        return ForestRow(name, found.low, found.mean, found.high, claim=claim, is_path=kind == "document")
+    if kind != "document" or group.before is None or group.after is None:
+        return None
+    change = group.after - group.before
+    if not math.isfinite(change):
+        return None
+    return ForestRow(name, change, change, change, claim=False, is_path=True)
+
+
 def _difference(group: Group, words: Words) -> list[str]:
     if group.difference is not None:
         return difference_cells(group.difference, words)
     if group.before is None or group.after is None:
         return ["", ""]
-    return [words.signed(group.after - group.before), words("too_few_units")]
+    # Of one document there is never one.
+    return [words.signed(group.after - group.before), words("too_few_units") if group.units != 1 else ""]

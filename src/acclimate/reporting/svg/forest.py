@@ -23,7 +23,7 @@ class ForestRow:
 
     Attributes:
         name: what it is of.
-        low, mean, high: after - before.
+        low, mean, high: after - before; all the same where there is no interval.
         strong: whether it is a headline; the others are drawn thinner.
         claim: whether a side of zero may be called better or worse, in colour.
         is_path: whether the end of the name says more than its start.
@@ -69,7 +69,7 @@ def forest(rows: Sequence[ForestRow], words: Words, *, id_: str, title: str, wid
             # Not through the numbers above the bar.
             shapes.append(line(zero, middle - 10, zero, middle + 10, "zero"))
         shapes += _bar(row, scale, middle)
-        figures = f"{words.signed(row.mean)} ({words.interval(row.low, row.high)})"
+        figures = _figures(row, words)
         strong = "strong" if row.strong else None
         if wide:
             shapes.append(label(fit(row.name, LABELS, keep_end=row.is_path), 0, middle + 4, class_=strong))
@@ -83,12 +83,15 @@ def forest(rows: Sequence[ForestRow], words: Words, *, id_: str, title: str, wid
     for place in places:
         shapes.append(line(scale(place), bottom + 6, scale(place), bottom + 10, "axis"))
         shapes.append(label(words.signed(place, digits) if place else "0", scale(place), bottom + 23, anchor="middle"))
-    described = "; ".join(
-        f"{row.name}: {words.signed(row.mean)} ({words.interval(row.low, row.high)})" for row in rows[:20]
-    )
+    described = "; ".join(f"{row.name}: {_figures(row, words)}" for row in rows[:20])
     return frame(
         shapes, id_=f"{id_}-{px(width)}", title=title, description=described, width=width, height=bottom + AXIS
     )
+
+
+def _figures(row: ForestRow, words: Words) -> str:
+    mean = words.signed(row.mean)
+    return mean if row.low == row.high else f"{mean} ({words.interval(row.low, row.high)})"
 
 
 def _directions(zero: float, words: Words, start: float, end: float) -> list[Markup]:
