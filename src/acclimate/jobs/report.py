@@ -64,7 +64,10 @@ def report(
     target = Path(output) if output is not None else opened.path / FILE
     write_text(target, render_page(facts, lang))
     if not refresh_card(opened.path / CARD, facts):
-        listener.message(f"{opened.path / CARD} has been changed by hand and is left as it is")
+        listener.message(
+            f"{opened.path / CARD} has no marks for an evaluation's figures (an older version wrote it, or they were "
+            "removed) and is left as it is"
+        )
     return target
 
 
