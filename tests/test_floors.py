@@ -22,7 +22,7 @@ FLOORS = {
     **dict.fromkeys(("objectives", "models"), 3),
     **dict.fromkeys(("training", "scoring"), 4),
     **dict.fromkeys(("evaluation", "finetuning", "inference"), 5),
-    **dict.fromkeys(("interop", "report", "ui", "cluster"), 6),
+    **dict.fromkeys(("interop", "reporting", "ui", "cluster"), 6),
     "jobs": 7,
     "cli": 8,
     "__main__": 9,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from acclimate.jobs.objectives import ObjectiveTable, list_objectives
     from acclimate.jobs.pretrain import Run, pretrain
     from acclimate.jobs.recipes import Recipe, load_recipe
+    from acclimate.jobs.report import report
     from acclimate.jobs.run import RunResult, run
     from acclimate.models.directed import load_directed
     from acclimate.scoring.generator import Generated
@@ -73,6 +74,7 @@ _HOMES = {
     "pretrain": "acclimate.jobs.pretrain",
     "Recipe": "acclimate.jobs.recipes",
     "load_recipe": "acclimate.jobs.recipes",
+    "report": "acclimate.jobs.report",
     "RunResult": "acclimate.jobs.run",
     "run": "acclimate.jobs.run",
     "StreamSampler": "acclimate.training.stream",
@@ -121,6 +123,7 @@ __all__ = [
     "open_corpus",
     "prepare",
     "pretrain",
+    "report",
     "run",
     "score",
 ]

@@ -5,8 +5,7 @@ Colours only repeat what the marks say, so that nothing is lost where there are 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from acclimate.cli.console import print_table, print_text
 from acclimate.objectives.inspection import WHY
+from acclimate.objectives.marking import by_piece, marked, piece_name, piece_number, plain, visible
 
 if TYPE_CHECKING:
     from acclimate.jobs.inspect_batch import InspectedRow, Inspection
@@ -84,7 +84,7 @@ def _print_text_of(console: Console, row: InspectedRow) -> None:
     for side, tokens in row.sides.items():
         if side != "row":
             print_text(side)
-        for name, group in _by_piece(tokens):
+        for name, group in by_piece(tokens):
             if side != "decoder":
                 print_text(f"  {name}  {_source(row, name)}")
                 _print_indented(console, _marked(group, used))
@@ -100,108 +100,35 @@ def _print_indented(console: Console, text: Text) -> None:
     console.print(Padding(text, (0, 0, 0, 5), expand=False))
 
 
-def _by_piece(tokens: Sequence[Token]) -> Iterator[tuple[str, list[Token]]]:
-    """The tokens of each text, by its name: the number of its segment, or A and B."""
-
-    def name(token: Token) -> str:
-        return str(token.segment) if token.token_type is None else "AB"[token.token_type]
-
-    for found, group in itertools.groupby(tokens, key=name):
-        yield found, list(group)
-
-
 def _source(row: InspectedRow, name: str) -> str:
     for piece in row.pieces:
         if piece.name == name:
             more = f" … {piece.documents[-1]} ({len(piece.documents)})" if len(piece.documents) > 1 else ""
-            return f"{_visible(piece.documents[0] + more)}, tokens {piece.start:,}–{piece.end - 1:,}"
+            return f"{visible(piece.documents[0] + more)}, tokens {piece.start:,}–{piece.end - 1:,}"
     return ""
 
 
-def _mark(token: Token, causal: bool) -> str | None:
-    """Which row of `_LEGEND` a token is shown by; None for one that is shown as it reads."""
-    if token.why in ("mask", "random", "kept"):
-        return token.why
-    if token.stands_for is not None:
-        return "stands for"
-    return "read" if causal and token.label is None else None
-
-
 def _marked(tokens: Sequence[Token], used: dict[str, None]) -> Text:
-    """A text as it reads, what is to be predicted of it between ⟦ and ⟧; `used` takes down which marks there are."""
-    causal = any(token.why in ("next", "end") for token in tokens)
-    line = _Line(Text(style=f"black on {_background(tokens[0])}"))
-    for mark, group in itertools.groupby(tokens, key=lambda token: _mark(token, causal)):
-        found = list(group)
-        if mark is None:
-            for token in found:
-                line.add(_visible(token.text), _letters(token), special=token.kind != "text")
-            continue
-        used.setdefault(mark)
-        # Each token that is replaced at random, or that stands for a span, is a mark of its own.
-        for part in [found] if mark in ("mask", "kept", "read") else [[token] for token in found]:
-            line.add(_in_brackets(mark, part), _LETTERS[mark])
-    return line.text
-
-
-def _in_brackets(mark: str, tokens: Sequence[Token]) -> str:
-    """A mark, behind the blank that the text has there."""
-    if mark == "read":
-        # A part of a character reads as nothing: its name is better.
-        return f"⟦{_visible(''.join(token.text for token in tokens) or ''.join(token.piece for token in tokens))}⟧"
-    original = (
-        "".join(token.label_text or "" for token in tokens) if mark != "stands for" else tokens[0].stands_for or ""
-    )
-    # Of a character in several tokens only the last has a text; the names of the others are better than nothing.
-    original = original or "".join(token.label_piece or "" for token in tokens)
-    blank = " " if original.startswith(" ") and original != " " else ""
-    original = "␣" if original == " " else _visible(original.removeprefix(" "))
-    if mark == "kept":
-        return f"{blank}⟦{original}=⟧"
-    times = f"×{len(tokens)}" if len(tokens) > 1 else ""
-    return f"{blank}⟦{original}→{_visible(tokens[0].text)}{times}⟧"
+    """A text with its marks; `used` takes down which there are."""
+    text = Text(style=f"black on {_background(tokens[0])}")
+    for span in marked(tokens):
+        if span.mark is not None:
+            used.setdefault(span.mark)
+        text.append(span.text, _LETTERS[span.mark] if span.mark else _LETTERS["special"] if span.special else "")
+    return text
 
 
 def _plain(tokens: Sequence[Token], *, labels: bool) -> Text:
     """The decoder's input, or its labels, as they read."""
-    line = _Line(Text("label: " if labels else "input: "))
-    for token in tokens:
-        shown = (token.label_text or "") if labels else token.text
-        special = token.why in ("sentinel", "end") if labels else token.kind == "special"
-        letters = _LETTERS["special"] if special else "black"
-        line.add(_visible(shown), f"{letters} on {_background(token)}", special=special)
-    return line.text
-
-
-class _Line:
-    """A text under way. Special tokens stand apart from what is beside them, though there is no blank in the text."""
-
-    def __init__(self, text: Text) -> None:
-        self.text = text
-        self.is_empty = True
-        self.after_special = False
-
-    def add(self, shown: str, style: str, *, special: bool = False) -> None:
-        has_blank = self.is_empty or self.text.plain.endswith(" ") or shown.startswith(" ")
-        if (special or self.after_special) and not has_blank:
-            self.text.append(" ")
-        self.text.append(shown.removeprefix(" ") if self.is_empty else shown, style)
-        self.is_empty, self.after_special = False, special
+    text = Text("label: " if labels else "input: ")
+    for span in plain(tokens, labels=labels):
+        letters = _LETTERS["special"] if span.special else "black"
+        text.append(span.text, "" if span.token is None else f"{letters} on {_background(span.token)}")
+    return text
 
 
 def _background(token: Token) -> str:
-    number = token.segment if token.token_type is None else token.token_type
-    return _BACKGROUNDS[number % len(_BACKGROUNDS)]
-
-
-def _letters(token: Token) -> str:
-    return _LETTERS["special"] if token.kind != "text" else ""
-
-
-def _visible(text: str) -> str:
-    """Line breaks and tabs as signs, and what a terminal would take for a command not at all."""
-    signs = {"\n": "↵", "\r": "␍", "\t": "⇥"}
-    return "".join(signs.get(letter, letter if letter.isprintable() or letter == " " else "·") for letter in text)
+    return _BACKGROUNDS[piece_number(token) % len(_BACKGROUNDS)]
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
@@ -225,13 +152,12 @@ def _print_tokens(row: InspectedRow) -> None:
 
 
 def _cells(number: int, token: Token) -> list[str]:
-    part = str(token.segment) if token.token_type is None else "AB"[token.token_type]
-    label = _visible(token.stands_for) if token.stands_for is not None else _visible(token.label_piece or "")
+    label = visible(token.stands_for) if token.stands_for is not None else visible(token.label_piece or "")
     return [
         str(number),
-        _visible(token.piece),
+        visible(token.piece),
         str(token.id),
-        part,
+        piece_name(token),
         token.kind,
         label,
         "" if token.label is None else str(token.label),

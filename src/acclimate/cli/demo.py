@@ -11,6 +11,7 @@ NEXT_STEPS = """For your own documents:
   acclimate corpus inspect corpora/docs
   acclimate pretrain --model google-bert/bert-base-uncased --corpus corpora/docs --objective mlm -o runs/docs
   acclimate evaluate runs/docs --general GENERAL_TEXT
+  acclimate report runs/docs
   acclimate fill runs/docs "… [MASK] …\""""
 
 
@@ -32,7 +33,14 @@ def demo(
 
         result = demo_(output_dir, model=model, listener=listener)
     if json:
-        print_json({"run": str(result.run.folder), **result.run.summary, "evaluation": result.evaluation.to_json()})
+        print_json(
+            {
+                "run": str(result.run.folder),
+                **result.run.summary,
+                "evaluation": result.evaluation.to_json(),
+                "report": str(result.report),
+            }
+        )
         return
     print_summary(str(result.run.folder), result.run.summary)
     print_evaluation(result.evaluation)
@@ -44,4 +52,5 @@ def demo(
         for name, candidates in (("before", before), ("after", after)):
             guesses = ", ".join(f"{candidate.token_str} {candidate.score:.0%}" for candidate in candidates)
             print_text(f"    {name:<7} {guesses}")
+    print_text(f"\nReport, to open in a browser: {result.report}")
     print_text(f"\n{NEXT_STEPS}")

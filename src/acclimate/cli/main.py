@@ -24,6 +24,7 @@ from acclimate.cli import (
     judge_pair,
     objectives,
     pretrain,
+    report,
     run,
     score,
 )
@@ -62,6 +63,7 @@ app.command("inspect-batch")(inspect_batch.inspect_batch)
 app.command("pretrain")(pretrain.pretrain)
 app.command("run")(run.run)
 app.command("evaluate")(evaluate.evaluate)
+app.command("report")(report.report)
 app.command("fill")(fill.fill)
 app.command("generate")(generate.generate)
 app.command("judge-pair")(judge_pair.judge_pair)

@@ -22,10 +22,18 @@ def run(
 
         result = run_(recipe, settings or [], listener=listener)
     if json:
-        print_json({"run": str(result.run.folder), **result.run.summary, "evaluation": result.evaluation.to_json()})
+        print_json(
+            {
+                "run": str(result.run.folder),
+                **result.run.summary,
+                "evaluation": result.evaluation.to_json(),
+                "report": str(result.report),
+            }
+        )
         return
     from acclimate.cli.evaluate import print_evaluation
 
     print_summary(str(result.run.folder), result.run.summary)
     print_evaluation(result.evaluation)
+    print_text(f"Report: {result.report}")
     print_text(f'Use it:  acclimate fill {result.run.folder} "… [MASK] …"')

@@ -146,6 +146,8 @@ class _Build:
         self.staging = staging
         self.num_workers = num_workers
         self.ledger = Ledger()
+        # The same, source by source, under their names in `inputs`.
+        self.ledgers: dict[str, Ledger] = {}
         self.split = Split(settings.held_out)
         self.duplicates = ExactDuplicates()
         self.broken: list[str] = []
@@ -168,6 +170,7 @@ class _Build:
         skipped = sum((source.notes.skipped for source in sources), Counter[str]())
         return {
             "ledger": self.ledger.as_dict(),
+            "ledger_by_source": {name: ledger.as_dict() for name, ledger in self.ledgers.items()},
             "splits": splits,
             "skipped_files": dict(sorted(skipped.items())),
             "broken": {"total": self.num_broken, "first": self.broken},
@@ -178,6 +181,7 @@ class _Build:
         """Phase 1: decide on every piece of a source, in order; the held-out share is known only at the end."""
         scratch = self.staging / "scratch"
         scratch.mkdir()
+        ledger = self.ledgers.setdefault(label, Ledger())
         place = None
         for name, piece in source.pieces(scratch, self.num_workers):
             if place is None or place.name != name:
@@ -189,6 +193,7 @@ class _Build:
             if reason is None and self.settings.deduplicate:
                 reason = self.duplicates.reason(piece, place.full)
             self.ledger.enter(piece, reason)
+            ledger.enter(piece, reason)
             document = self._document_id(place, piece)
             if reason is not None and (piece.documents or piece.detail):
                 dropped.write(document, reason, piece.detail, len(piece.text), piece.text)

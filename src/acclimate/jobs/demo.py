@@ -21,6 +21,7 @@ from acclimate.evaluation.evaluate import evaluate
 from acclimate.evaluation.results import Evaluation
 from acclimate.inference.fill import fill
 from acclimate.jobs.pretrain import Run, pretrain
+from acclimate.jobs.report import report
 from acclimate.jobs.tokenizers import trained_tokenizer
 from acclimate.progress import Listener, Silent
 from acclimate.tokens.settings import TokenizerSettings
@@ -70,10 +71,11 @@ SENTENCES = (
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo did: the run, its figures, and some masks filled by the model before and after."""
+    """What the demo did: the run, its figures, its report, and some masks filled by the model before and after."""
 
     run: Run
     evaluation: Evaluation
+    report: Path
     filled: tuple[tuple[str, list[Any], list[Any]], ...]
 
 
@@ -112,7 +114,8 @@ def demo(
     start = run.manifest["before"]
     before = fill(run.folder / start["folder"] if start["folder"] else start["model"]["name"], SENTENCES, top_k=3)
     after = fill(run.folder, SENTENCES, top_k=3)
-    return Demo(run, evaluation, tuple(zip(SENTENCES, before, after, strict=True)))
+    page = report(run.folder, listener=listener)
+    return Demo(run, evaluation, page, tuple(zip(SENTENCES, before, after, strict=True)))
 
 
 def _corpus(folder: Path, name: str, records: Iterator[tuple[str, str]], listener: Listener) -> Corpus:

@@ -19,14 +19,16 @@ import transformers
 from numpy.typing import NDArray
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
+from acclimate.corpus import open_corpus
 from acclimate.corpus.folder import SplitName
 from acclimate.errors import DataError, RecipeError
 from acclimate.jobs.preparation import Preparation
-from acclimate.jobs.recipes import Recipe, load_recipe
+from acclimate.jobs.recipes import Recipe, load_recipe, make_recipe
 from acclimate.models.families import load_config
 from acclimate.models.generators import generator_beside
 from acclimate.models.heads import auto_class_of
 from acclimate.models.loading import model_config, packs
+from acclimate.objectives import make_objective
 from acclimate.objectives.base import Objective
 from acclimate.objectives.exposure import Exposure, exposure
 from acclimate.objectives.inspection import (
@@ -40,6 +42,8 @@ from acclimate.objectives.inspection import (
 from acclimate.progress import Listener, Silent
 from acclimate.scoring.held_out import MASK_SEED
 from acclimate.tokens.cache import corpus_tokens
+from acclimate.tokens.tokenizers import load_tokenizer
+from acclimate.training.run_folder import open_run
 from acclimate.training.stream import ExampleDataset, Order, ReplayDataset
 
 
@@ -128,17 +132,53 @@ def inspect_batch(
         RecipeError: mistakes in the recipe, or a key that there is not.
     """
     with _prepared(_loaded(recipe, overrides), held_out, listener or Silent()) as prepared:
-        keys = prepared.keys(rows, key)
-        return Inspection(
-            objective=prepared.objective.name,
-            model_type=prepared.config.model_type,
-            held_out=held_out,
-            max_length=prepared.recipe.max_length,
-            packed=prepared.packed,
-            num_rows=len(prepared.dataset),
-            rows=tuple(prepared.inspect(number) for number in keys),
-            notes=_notes(prepared.objective),
-        )
+        return prepared.inspection(prepared.keys(rows, key))
+
+
+def inspect_run(run: str | Path, *, rows: int = 1, listener: Listener | None = None) -> Inspection:
+    """The rows that a finished run's documents began with, from what the run keeps: its corpus and its tokenizer.
+
+    Neither the base model nor its configuration is needed, which may not be reachable any more. Replayed general text
+    is left out.
+
+    Args:
+        run: the run's folder.
+        rows: how many, at least 1.
+        listener: hears messages and progress.
+
+    Raises:
+        CheckpointError: the run is not finished.
+        ArtifactError: its corpus is gone.
+        DataError: its corpus was built anew from other documents.
+    """
+    opened = open_run(run)
+    manifest = opened.manifest
+    corpus = open_corpus(manifest["corpus"]["path"])
+    if corpus.fingerprint != manifest["corpus"]["fingerprint"]:
+        raise DataError(f"the corpus in {corpus.folder} has changed since {run} was trained on it")
+    recipe, trained = make_recipe(manifest["recipe"], where=f"the recipe of {run}"), manifest["objective"]
+    tokenizer = load_tokenizer(opened.path)
+    objective = make_objective(
+        trained["name"],
+        trained["options"],
+        tokenizer,
+        max_length=recipe.max_length,
+        seed=recipe.seed,
+        family=trained["family"],
+        decoder_start_id=trained["decoder_start_id"],
+    )
+    store = corpus_tokens(
+        corpus,
+        "train",
+        tokenizer,
+        fallback=opened.path,
+        listener=listener or Silent(),
+        layers=objective.layers,
+    )
+    packed = bool(manifest["tokens"]["packed"])
+    dataset = ExampleDataset(objective, store, objective.plan(store, isolate=recipe.isolate, packed=packed))
+    prepared = _Prepared(recipe, manifest["model"]["type"], tokenizer, objective, dataset, packed, held_out=False)
+    return prepared.inspection(prepared.keys(min(rows, len(dataset)), None))
 
 
 def count_exposure(
@@ -183,7 +223,7 @@ def _notes(objective: Objective) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class _Prepared:
     recipe: Recipe
-    config: PreTrainedConfig
+    model_type: str
     tokenizer: PreTrainedTokenizerBase
     objective: Objective
     dataset: ExampleDataset
@@ -202,6 +242,18 @@ class _Prepared:
         if self.held_out and keys[-1] >= len(self.dataset):
             raise RecipeError(f"there is no key {keys[-1]}: the held-out documents have {len(self.dataset)} rows")
         return keys
+
+    def inspection(self, keys: Sequence[int]) -> Inspection:
+        return Inspection(
+            objective=self.objective.name,
+            model_type=self.model_type,
+            held_out=self.held_out,
+            max_length=self.recipe.max_length,
+            packed=self.packed,
+            num_rows=len(self.dataset),
+            rows=tuple(self.inspect(number) for number in keys),
+            notes=_notes(self.objective),
+        )
 
     def inspect(self, key: int) -> InspectedRow:
         dataset, number = self.dataset, key
@@ -246,7 +298,7 @@ def _prepared(recipe: Recipe, held_out: bool, listener: Listener) -> Iterator[_P
             listener.message(note)
         if recipe.replay is not None and not held_out:
             dataset = steps.with_replay(dataset, tokens.tokenizer, packed)[0]
-        yield _Prepared(recipe, config, tokens.tokenizer, objective, dataset, packed, held_out)
+        yield _Prepared(recipe, config.model_type, tokens.tokenizer, objective, dataset, packed, held_out)
 
 
 def _packs(recipe: Recipe, objective: Objective, tokenizer: PreTrainedTokenizerBase) -> bool:

@@ -1,8 +1,9 @@
 """The model card of a run: its `README.md`, as model hubs show it.
 
 It says what the model is, what it was trained on and how it is loaded. What it may be used for, and under which
-licence, is for the user to write: the card is theirs once it is there. (peft writes a card of its own, which knows
-neither the corpus nor the objective; this one takes its place.)
+licence, is for the user to write: the card is theirs once it is there. Figures of an evaluation come later; they have
+two places, between marks in the head and in the text, and nothing else is ever touched. (peft writes a card of its own,
+which knows neither the corpus nor the objective; this one takes its place.)
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from acclimate.models.heads import auto_class_of
 from acclimate.objectives.base import Objective
 
 # What the hub calls what a model with a head does; a discriminator says nothing of the kind.
-_PIPELINES = {"masked-lm": "fill-mask", "causal-lm": "text-generation", "seq2seq-lm": "text2text-generation"}
+PIPELINES = {"masked-lm": "fill-mask", "causal-lm": "text-generation", "seq2seq-lm": "text2text-generation"}
 _WHY: dict[Way, str] = {
     "both": "It sees both ways, and tells a masked token at the position before it. Plain transformers would run it "
     "left to right.",
@@ -30,6 +31,11 @@ _WHY: dict[Way, str] = {
     "given": "It was trained to see in both directions, left to right, right to left, and as source and target, which "
     "`model(..., visibility=...)` says. Plain transformers runs it in both directions.",
 }
+
+# Between these, lines of the head and of the text belong to us, as long as they are there.
+_HEAD_MARKS = ("# acclimate: results", "# acclimate: end of results")
+_TEXT_MARKS = ("<!-- acclimate: results -->", "<!-- acclimate: end of results -->")
+NOT_EVALUATED = "Not evaluated yet."
 
 
 def model_card(
@@ -49,8 +55,10 @@ def model_card(
     """
     sections = [
         _header(manifest, objective),
-        f"# {_title(manifest)}",
+        f"# {card_title(manifest)}",
         _introduction(manifest, objective),
+        "## Results",
+        _between(_TEXT_MARKS, NOT_EVALUATED),
         "## How to load it",
         _loading(manifest, objective, config),
         "## Training",
@@ -75,14 +83,35 @@ def _header(manifest: Mapping[str, Any], objective: Objective) -> str:
         if adapted:
             entries["base_model_relation"] = "adapter"
     way = _way(manifest)
-    if objective.head in _PIPELINES and way in (None, "given"):
-        entries["pipeline_tag"] = _PIPELINES[objective.head]
+    if objective.head in PIPELINES and way in (None, "given"):
+        entries["pipeline_tag"] = PIPELINES[objective.head]
     tags = ["acclimate", objective.name, *(["lora"] if adapted else [])]
     dumped: str = yaml.safe_dump({**entries, "tags": tags}, sort_keys=False, allow_unicode=True)
-    return f"---\n{dumped}---"
+    return f"---\n{dumped}{_between(_HEAD_MARKS, '')}\n---"
 
 
-def _title(manifest: Mapping[str, Any]) -> str:
+def _between(marks: tuple[str, str], content: str) -> str:
+    return "\n".join(line for line in (marks[0], content.strip("\n"), marks[1]) if line)
+
+
+def with_results(card: str, head: str, text: str) -> str | None:
+    """A card with an evaluation's figures in their two places; None where the marks of one are gone.
+
+    Args:
+        head: lines of YAML.
+        text: Markdown.
+    """
+    for marks, content in ((_HEAD_MARKS, head), (_TEXT_MARKS, text)):
+        before, first, rest = card.partition(marks[0])
+        _, last, after = rest.partition(marks[1])
+        if not first or not last:
+            return None
+        card = before + _between(marks, content) + after
+    return card
+
+
+def card_title(manifest: Mapping[str, Any]) -> str:
+    """What the card is called: the end of the run's folder."""
     return str(manifest["recipe"]["output_dir"]).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
 
 
@@ -152,7 +181,9 @@ def _training(manifest: Mapping[str, Any], objective: Objective, summary: Mappin
         rows.append(("tokens added to the vocabulary", shown))
     if "replay" in manifest:
         rows.append(("general text replayed", f"{manifest['replay']['share']:.0%} of the examples"))
-    return _table(("", ""), rows) + "\n\nEvery setting is in `recipe.yaml`, how the loss went in `metrics.jsonl`."
+    return (
+        markdown_table(("", ""), rows) + "\n\nEvery setting is in `recipe.yaml`, how the loss went in `metrics.jsonl`."
+    )
 
 
 def _corpus(corpus: Corpus) -> str:
@@ -163,15 +194,15 @@ def _corpus(corpus: Corpus) -> str:
         ("trained on", corpus.num_documents("train"), corpus.num_characters("train")),
         ("held out", corpus.num_documents("held_out"), corpus.num_characters("held_out")),
     ]
-    kept = _table(("", "documents", "characters"), [(name, f"{a:,}", f"{b:,}") for name, a, b in counts])
+    kept = markdown_table(("", "documents", "characters"), [(name, f"{a:,}", f"{b:,}") for name, a, b in counts])
     reasons = sorted(corpus.ledger.reasons.items())
     if not reasons:
         return kept
     dropped = [(f"`{name}`", f"{lost.documents:,}", f"{lost.characters:,}") for name, lost in reasons]
-    return f"{kept}\n\nWhat was dropped:\n\n{_table(('reason', 'documents', 'characters'), dropped)}"
+    return f"{kept}\n\nWhat was dropped:\n\n{markdown_table(('reason', 'documents', 'characters'), dropped)}"
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+def markdown_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A table of Markdown; the columns behind the first are figures where there are several."""
     rule = ["---", *["--:" if len(head) > 2 else "---"] * (len(head) - 1)]
     lines = [head, tuple(rule), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]

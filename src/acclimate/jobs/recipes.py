@@ -220,6 +220,11 @@ def identity(recipe: Recipe) -> dict[str, Any]:
         if data[section][key] is not None and Path(data[section][key]).exists():
             data[section][key] = str(Path(data[section][key]).resolve())
     data["training"] = {key: value for key, value in data["training"].items() if key not in _TRAINING_NOT_IDENTITY}
+    return flat(data)
+
+
+def flat(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted path."""
     return dict(_flatten(data, ""))
 
 

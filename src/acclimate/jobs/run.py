@@ -1,4 +1,4 @@
-"""Carry out a whole recipe: corpus, pretraining, and the comparison of before and after."""
+"""Carry out a whole recipe: corpus, pretraining, the comparison of before and after, and the report."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from acclimate.evaluation.evaluate import evaluate
 from acclimate.evaluation.results import Evaluation
 from acclimate.jobs.pretrain import Run, pretrain
 from acclimate.jobs.recipes import Recipe, load_recipe
+from acclimate.jobs.report import report
 from acclimate.progress import Listener
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run and what it gained."""
+    """A finished run, what it gained, and its report."""
 
     run: Run
     evaluation: Evaluation
+    report: Path
 
 
 def run(recipe: str | Path | Recipe, overrides: Sequence[str] = (), *, listener: Listener | None = None) -> RunResult:
-    """Carry out a recipe: build the corpus where it is to be built, pretrain, evaluate.
+    """Carry out a recipe: build the corpus where it is to be built, pretrain, evaluate, report.
 
     Args:
         recipe: a file, or a `Recipe`.
@@ -31,4 +33,5 @@ def run(recipe: str | Path | Recipe, overrides: Sequence[str] = (), *, listener:
     """
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     finished = pretrain(loaded, listener=listener)
-    return RunResult(finished, evaluate(finished.folder, settings=loaded.evaluation, listener=listener))
+    evaluation = evaluate(finished.folder, settings=loaded.evaluation, listener=listener)
+    return RunResult(finished, evaluation, report(finished.folder, listener=listener))

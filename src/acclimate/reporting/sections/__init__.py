@@ -1,0 +1,1 @@
+"""One file a section: from facts and words to HTML."""
