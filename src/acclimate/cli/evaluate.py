@@ -30,12 +30,19 @@ def evaluate(
         list[str] | None,
         typer.Option("--probes", help="A file of sentences with blanks, which both models fill; may be given again."),
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            help="Another model in the place of the one before training: a run, a model's folder or a hub id.",
+        ),
+    ] = None,
     max_tokens: Annotated[
         int | None, typer.Option("--max-tokens", min=1, help="Score at most so many tokens of each text.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
 ) -> None:
-    """Compare a run's model with the one it started from, on the same questions about held-out text."""
+    """Compare a run's model with the one it started from, or another, on the same questions about held-out text."""
     from acclimate.cli.console import listening, print_json
 
     with listening(quiet=json) as listener:
@@ -45,7 +52,7 @@ def evaluate(
         settings = run_settings(run)
         if max_tokens is not None:
             settings = settings.model_copy(update={"max_tokens": max_tokens})
-        result = evaluate_(run, general=general, probes=probes, settings=settings, listener=listener)
+        result = evaluate_(run, general=general, probes=probes, against=against, settings=settings, listener=listener)
     if json:
         print_json(result.to_json())
     else:
@@ -79,7 +86,7 @@ def print_evaluation(evaluation: Evaluation) -> None:
     print_text(f"before: {evaluation.before}")
     for note in evaluation.notes:
         print_text(f"note: {note}")
-    print_text(f"examples, passages and all figures: {evaluation.run}/evaluation/evaluation.json")
+    print_text(f"examples, passages and all figures: {evaluation.run}/evaluation/{evaluation.file}")
 
 
 # How measures are called, and shown; in this order.

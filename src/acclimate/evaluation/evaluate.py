@@ -13,7 +13,8 @@ from typing import Any
 
 from acclimate.evaluation.comparison import Said, compare
 from acclimate.evaluation.extras import Extras, ask_extras, make_extras, with_extras, with_verdict
-from acclimate.evaluation.models import Way, claims, load_after, load_before, own_way, ready, way_before
+from acclimate.evaluation.models import Way, load_after, own_way, ready
+from acclimate.evaluation.opponents import Opponent, file_name, model_before, other_model
 from acclimate.evaluation.plan import Plan, answer, make_plan
 from acclimate.evaluation.results import Evaluation
 from acclimate.evaluation.settings import EvaluationSettings, GeneralSettings
@@ -30,23 +31,27 @@ def evaluate(
     *,
     general: str | Path | Mapping[str, Any] | GeneralSettings | None = None,
     probes: str | Path | Sequence[str | Path] | None = None,
+    against: str | Path | None = None,
     settings: EvaluationSettings | None = None,
     listener: Listener | None = None,
 ) -> Evaluation:
-    """Compare a finished run's model with the one that it started from.
+    """Compare a finished run's model with the one that it started from, or with another one.
 
     Args:
         run: the run's folder.
         general: general text: a corpus folder, or anything that `corpus build` takes; default the recipe's.
         probes: a file of sentences with blanks, or several; default the recipe's.
+        against: the other model: a run, a model's folder or a hub id. It takes the place of "before"; where its
+            tokenizer cuts texts otherwise, bits per byte of whole words are compared.
         settings: default the recipe's `evaluation:` section.
         listener: hears progress.
 
     Returns:
-        The figures; they are also kept in `RUN/evaluation/evaluation.json`.
+        The figures; they are also kept in `RUN/evaluation/evaluation.json` (`against-MODEL.json`).
 
     Raises:
         CheckpointError: the run is not finished, or what it started from is gone.
+        ModelError: the other model is not there, or has no head for the run's objective.
     """
     listener = listener or Silent()
     opened = open_run(run)
@@ -57,10 +62,11 @@ def evaluate(
         files = [probes] if isinstance(probes, (str, Path)) else probes
         settings = settings.model_copy(update={"probes": [str(file) for file in files]})
     after = own_way(opened, load_tokenizer(opened.path))
+    opponent = model_before(opened, after) if against is None else other_model(opened, after, str(against))
     texts = gather_texts(opened, settings, after, listener)
-    result = _evaluate(opened, settings, texts, after, listener)
-    result = with_verdict(result, opened)
-    write_evaluation(opened, result.to_json())
+    result = _evaluate(opened, settings, texts, after, opponent, listener)
+    result = with_verdict(result, opened, advises=against is None)
+    write_evaluation(opened, result.to_json(), result.file)
     return result
 
 
@@ -77,11 +83,14 @@ def _general_settings(value: str | Path | Mapping[str, Any] | GeneralSettings) -
     return validate(GeneralSettings, data, "the general text", path="general")
 
 
-def _evaluate(run: RunFolder, settings: EvaluationSettings, texts: Texts, after: Way, listener: Listener) -> Evaluation:
+def _evaluate(
+    run: RunFolder, settings: EvaluationSettings, texts: Texts, after: Way, opponent: Opponent, listener: Listener
+) -> Evaluation:
     empty = Evaluation(
         run=str(run.path),
         objective=after.objective.name,
-        before=run.manifest["before"]["description"],
+        before=opponent.description,
+        file=file_name(opponent),
         domain=None,
         general=None,
         claim=False,
@@ -90,33 +99,33 @@ def _evaluate(run: RunFolder, settings: EvaluationSettings, texts: Texts, after:
     extras = make_extras(run, settings, texts, after)
     if not texts.texts and not extras.probes:
         return empty
-    before = way_before(run, after)
+    before = opponent.way
     plan = make_plan(texts, settings, after, before, run.manifest["recipe"]["isolate"], listener)
-    texts, said_before = _ask_before(run, settings, texts, plan, after, before, extras, listener)
+    texts, said_before = _ask_before(settings, texts, plan, after, opponent, extras, listener)
     said_after = _ask_after(run, settings, texts, plan, after, before is None, extras, listener)
-    claim, reasons = claims(run.manifest, by_own_tokenizer=before is not None)
     found = compare(texts, plan, said_before, said_after, after, settings)
     result = replace(
         empty,
         **found.fields,
-        claim=claim and bool(texts.texts),
-        notes=(*texts.notes, *plan.notes, *found.notes, *(reasons if texts.texts else ())),
+        claim=opponent.claim and bool(texts.texts),
+        notes=(*texts.notes, *plan.notes, *found.notes, *(opponent.notes if texts.texts else ())),
     )
     return with_extras(result, extras, said_before.extras, said_after.extras)
 
 
 def _ask_before(
-    run: RunFolder,
     settings: EvaluationSettings,
     texts: Texts,
     plan: Plan,
     after: Way,
-    before: Way | None,
+    opponent: Opponent,
     extras: Extras,
     listener: Listener,
 ) -> tuple[Texts, Said]:
-    """What the model that the run started from says; and the texts, with what that model settles for both."""
-    model = ready(load_before(run, after, before))
+    """What the model that the run started from says, or the other one; and the texts, with what that model settles for
+    both."""
+    model = ready(opponent.load())
+    before = opponent.way
     way = before or after
     if before is None:
         settled = {

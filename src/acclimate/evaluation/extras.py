@@ -85,6 +85,7 @@ def with_extras(evaluation: Evaluation, extras: Extras, before: ExtraAnswers, af
     )
 
 
-def with_verdict(evaluation: Evaluation, run: RunFolder) -> Evaluation:
-    """An evaluation with its verdict."""
-    return replace(evaluation, verdict=judge(evaluation.to_json(), read_run(run.path)))
+def with_verdict(evaluation: Evaluation, run: RunFolder, *, advises: bool = True) -> Evaluation:
+    """An evaluation with its verdict; against another model than the one before training, there is no advice on it."""
+    verdict = judge(evaluation.to_json(), read_run(run.path))
+    return replace(evaluation, verdict=verdict if advises else replace(verdict, advice=()))

@@ -347,7 +347,7 @@ class Evaluation:
     Attributes:
         run: the run's folder.
         objective: its objective.
-        before: what the model before training was.
+        before: what the model before training was, or the other model's name.
         domain: on held-out documents; None where nothing was held out.
         general: on general text; None where none was given.
         claim: whether the differences may be called gain and forgetting.
@@ -358,6 +358,7 @@ class Evaluation:
         continuations: of models that write.
         passages: of "domain" and "general".
         verdict: `acclimate.evaluation.verdict.Verdict`.
+        file: in which file of `RUN/evaluation` it is kept.
     """
 
     run: str
@@ -373,6 +374,7 @@ class Evaluation:
     continuations: tuple[Continuation, ...] = ()
     passages: Mapping[str, tuple[Passage, ...]] = field(default_factory=dict)
     verdict: SupportsJson | None = None
+    file: str = "evaluation.json"
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -140,9 +140,9 @@ def open_run(path: str | Path) -> RunFolder:
     return run
 
 
-def write_evaluation(run: RunFolder, figures: Mapping[str, Any]) -> None:
+def write_evaluation(run: RunFolder, figures: Mapping[str, Any], file: str = "evaluation.json") -> None:
     """Keep the figures of an evaluation with the run."""
-    write_json(run.path / "evaluation" / "evaluation.json", figures)
+    write_json(run.path / "evaluation" / file, figures)
 
 
 def environment() -> dict[str, str]:
