@@ -26,10 +26,15 @@ def test_scores_of_tokens_by_hand() -> None:
         "labels": torch.tensor([[IGNORE, 0, 1], [IGNORE, 0, IGNORE]]),
         "segment_ids": torch.tensor([[0, 0, 1], [2, 3, PADDING_SEGMENT]]),
     }
-    scores = token_scores(logits, batch)
+    # While gradients are taken nobody asks whether a guess was right.
+    assert token_scores(logits, batch).correct is None
+    with torch.no_grad():
+        scores = token_scores(logits, batch)
+    assert scores.correct is not None and scores.ranks is not None
     # Targets at (0, 1): 0 by `unsure`; (0, 2): 1 by `sure`; (1, 1): 0 by `sure`.
     assert scores.losses.tolist() == pytest.approx([math.log(2), math.log(4 / 3), math.log(4)])
     assert scores.correct.tolist() == [True, True, False]
+    assert scores.ranks.tolist() == [0, 0, 1]
     assert (scores.rows.tolist(), scores.columns.tolist()) == ([0, 0, 1], [1, 2, 1])
     assert (scores.labels.tolist(), scores.segments.tolist()) == ([0, 1, 0], [0, 1, 3])
     # With `shift` the place before a target tells it: `sure` 0, `unsure` 1, `unsure` 0.

@@ -62,7 +62,10 @@ def report(
         opened.path, opened.manifest, batch=batch, missing=missing, changed=changed_settings(opened.manifest)
     )
     target = Path(output) if output is not None else opened.path / FILE
-    write_text(target, render_page(facts, lang))
+    page = render_page(facts, lang)
+    # The same run gives the same page: what is there already is left alone.
+    if not target.is_file() or target.read_bytes() != page.encode():
+        write_text(target, page)
     if not refresh_card(opened.path / CARD, facts):
         listener.message(
             f"{opened.path / CARD} has no marks for an evaluation's figures (an older version wrote it, or they were "
