@@ -94,3 +94,11 @@ def test_occurrences_are_where_the_words_stand() -> None:
     words = read_words([text], vocabulary)
     spans = [text[words.spans[first, 0] : words.spans[last, 1]] for _, first, last in occurrences([gram], words)]
     assert spans == ["node pool", "NODE pool"]
+
+
+def test_parts_of_contractions_are_no_words() -> None:
+    vocabulary = Vocabulary()
+    words = read_words(["You don't rotate Azure's key; you\u2019re 'quoted' in l'eau"], vocabulary)
+    known = [name for name, number in vocabulary.numbers.items() if number in words.numbers]
+    # "don", "t", "s" and "re" are none; a quotation mark is no apostrophe, and a long part behind one is a word.
+    assert known == ["you", "rotate", "azure", "key", "quoted", "in", "l", "eau"]

@@ -116,6 +116,7 @@ def read_words(texts: Iterable[str], vocabulary: Vocabulary) -> Words:
             if word not in known:
                 known[word] = vocabulary.number(word.casefold())
         own = np.fromiter((known[word] for word in words), np.int64, len(words))
+        own[_contracted(words, found)] = NO_WORD
         gaps = found[1:, 0] - found[:-1, 1]
         # A blank or nothing between them; a line break ends a phrase.
         near = (gaps == 0) | ((gaps == 1) & np.fromiter((text[end] in " \u3000" for end in found[:-1, 1]), np.bool_))
@@ -131,6 +132,17 @@ def read_words(texts: Iterable[str], vocabulary: Vocabulary) -> Words:
         np.concatenate([empty.reshape(0, 2), *spans]),
         np.concatenate([empty, *sources]),
     )
+
+
+def _contracted(words: Sequence[str], spans: IntArray) -> list[int]:
+    """The indices of words that are parts of a contraction ("don" and "t" of "don't", "re" of "you're"), and of a
+    genitive's "s", which say nothing of a domain."""
+    found = []
+    for at in range(1, len(words) - 1):
+        within = words[at] in "'\u2019" and spans[at, 0] == spans[at - 1, 1] and spans[at, 1] == spans[at + 1, 0]
+        if within and len(words[at + 1]) <= 2 and words[at - 1][-1].isalpha():
+            found += [at - 1, at + 1] if words[at + 1].casefold() == "t" else [at + 1]
+    return found
 
 
 def log_odds(
