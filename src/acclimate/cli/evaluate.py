@@ -109,7 +109,7 @@ def _rows(name: str, text: TextComparison) -> list[list[str]]:
     if whole is not None:
         figures = [f"{whole.before:.3f}", f"{whole.after:.3f}", _interval(whole.difference)]
         rows.append(["  pseudo-log-likelihood", *figures])
-    rows.append([f"  {text.num_units:,} {text.unit}s", "", "", ""])
+    rows.append([f"  {_counted(text.num_units, text.unit)}", "", "", ""])
     return rows
 
 
@@ -137,7 +137,7 @@ def _print_sources(name: str, text: TextComparison) -> None:
 
     rows = [
         [
-            f"{group.name}, {group.num_units:,} {text.unit}s",
+            f"{group.name}, {_counted(group.num_units, text.unit)}",
             f"{group.before:.3f}",
             f"{group.after:.3f}",
             f"{group.after - group.before:+.3f}" if group.difference is None else _interval(group.difference),
@@ -174,9 +174,19 @@ def _term_row(term: Term) -> list[str]:
     return [f"  {term.term}", str(term.asked), str(term.before), str(term.after), f"{term.pieces:.1f}"]
 
 
+def _counted(number: int, unit: str) -> str:
+    return f"{number:,} {unit}{'' if number == 1 else 's'}"
+
+
 def _probe_row(probe: Probe) -> list[str]:
+    """A probe with the three best guesses for each blank, and where the expected answer stands."""
     def best(which: str) -> str:
         guesses = [getattr(blank, which) for blank in probe.blanks]
         return " · ".join(", ".join(guess.text for guess in own[:3]) for own in guesses)
 
-    return [probe.text, best("before"), best("after")]
+    expected = [
+        f"expected {blank.expected}: place {blank.rank_before:,} → {blank.rank_after:,}"
+        for blank in probe.blanks
+        if blank.expected is not None and blank.rank_before is not None and blank.rank_after is not None
+    ]
+    return ["\n".join([probe.text, *expected]), best("before"), best("after")]
