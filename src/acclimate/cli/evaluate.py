@@ -180,6 +180,7 @@ def _counted(number: int, unit: str) -> str:
 
 def _probe_row(probe: Probe) -> list[str]:
     """A probe with the three best guesses for each blank, and where the expected answer stands."""
+
     def best(which: str) -> str:
         guesses = [getattr(blank, which) for blank in probe.blanks]
         return " · ".join(", ".join(guess.text for guess in own[:3]) for own in guesses)
