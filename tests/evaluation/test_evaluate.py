@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from acclimate.artifacts import read_json, write_json
@@ -169,6 +170,27 @@ def test_the_tokenizer_of_a_run_is_the_one_it_was_trained_with(made: tuple[Path,
 
     ours, theirs = (AutoTokenizer.from_pretrained(folder) for folder in (made[0], tiny_bert))
     assert tokenizer_fingerprint(ours) == tokenizer_fingerprint(theirs)
+
+
+def test_a_model_that_broke_down_is_right_nowhere(made: tuple[Path, Path], tmp_path: Path) -> None:
+    run, general = made
+    copy = shutil.copytree(run, tmp_path / "run")
+    weights = load_file(copy / "model.safetensors")
+    weights["cls.predictions.transform.dense.weight"].fill_(float("nan"))
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    (tmp_path / "probes.txt").write_text("the [MASK] is new\tservice\n")
+    evaluation = evaluate(copy, general=general, probes=tmp_path / "probes.txt")
+    assert evaluation.domain is not None
+    assert evaluation.domain.after["accuracy"] == evaluation.domain.after["accuracy_at_5"] == 0
+    assert evaluation.probes[0].blanks[0].rank_after is None
+    assert "NaN" in (evaluation.probes[0].note or "")
+    # JSON has no word for what is no number.
+    kept = (copy / "evaluation" / "evaluation.json").read_text()
+    assert "NaN" not in kept.replace("(NaN)", "") and json.loads(kept) == evaluation.to_json()
+    assert evaluation.to_json()["domain"]["parts"]["mlm"]["after"]["loss"] is None
+    verdict = evaluation.to_json()["verdict"]
+    assert verdict["domain"]["reasons"] == ["not_a_number"] and verdict["domain"]["difference"] is None
+    assert verdict["advice"][0]["condition"] == "diverged"
 
 
 def test_parts_can_be_turned_off(made: tuple[Path, Path]) -> None:

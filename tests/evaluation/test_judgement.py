@@ -9,6 +9,7 @@ import pytest
 
 from acclimate.evaluation.curve import Curve, RunRecord
 from acclimate.evaluation.judgement import Judgement, judge_text
+from acclimate.evaluation.wording import judgement_text
 from tests.evaluation.cases import evaluation, manifest, part, text
 
 
@@ -105,6 +106,10 @@ def test_rows_carry_no_claim() -> None:
 def test_what_is_no_number_carries_no_claim() -> None:
     found = judged(domain=text(part(2.5, math.nan, math.nan, math.nan)))
     assert (found.outcome, found.reasons) == ("no_claim", ("not_a_number",))
+    # As it stands in evaluation.json.
+    unknown = {"before": {"loss": 2.5}, "after": {"loss": None}, "difference": dict.fromkeys(("mean", "low", "high"))}
+    assert judged(domain=text(unknown)) == found
+    assert judgement_text(found.to_json(), "domain") == "No claim on held-out documents: a loss is no number."
 
 
 def test_nothing_held_out() -> None:

@@ -7,7 +7,6 @@ below and stand in `docs/verdict.md`; they are chosen, not derived, and on the s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,8 +89,7 @@ Condition = Callable[[Facts], Figures | None]
 def diverged(facts: Facts) -> Figures | None:
     """A loss that is no number, or whose last fifth is above its best fifth."""
     rate = _known(learning_rate=facts.curve.peak_rate)
-    after = None if facts.domain is None else facts.domain.after
-    if not facts.curve.finite or (after is not None and not math.isfinite(after)):
+    if not facts.curve.finite or (facts.domain is not None and "not_a_number" in facts.domain.reasons):
         return {"finite": 0.0, **rate}
     fifths = facts.curve.fifths()
     if not fifths or fifths[-1] < (1 + LEAST_RISE) * min(fifths):

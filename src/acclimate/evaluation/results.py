@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -377,7 +378,8 @@ class Evaluation:
     file: str = "evaluation.json"
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        """As plain data; what is no number (a model whose training diverged) is null, as JSON has it."""
+        figures = {
             "version": VERSION,
             "run": self.run,
             "objective": self.objective,
@@ -393,6 +395,16 @@ class Evaluation:
             "passages": {name: _all(self.passages.get(name, ())) for name in ("domain", "general")},
             "verdict": _json(self.verdict),
         }
+        return {name: _finite(value) for name, value in figures.items()}
+
+
+def _finite(value: Any) -> Any:
+    """Plain data with None for numbers that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _json(value: SupportsJson | None) -> dict[str, Any] | None:
