@@ -99,6 +99,29 @@ def test_general_text_of_too_few_documents_is_scored_by_row(made: tuple[Path, Pa
     assert any("interval is over rows" in note for note in evaluation.notes)
 
 
+def test_general_text_that_was_trained_on_is_told(made: tuple[Path, Path]) -> None:
+    run, _ = made
+    evaluation = evaluate(run, general=run.parent / "docs")
+    assert evaluation.general is not None and evaluation.general.trained_on > 0.1
+    assert any("stands in documents that the run was trained on" in note for note in evaluation.notes)
+    assert evaluation.verdict is not None
+    verdict = evaluation.to_json()["verdict"]
+    assert (verdict["general"]["outcome"], verdict["general"]["reasons"]) == ("no_claim", ["trained_on"])
+    assert verdict["domain"]["outcome"] == "helped"
+    # What the run's own corpus holds out was not trained on.
+    own = evaluate(run, general=run.parent / "corpus").general
+    assert own is not None and own.trained_on == 0
+
+
+def test_what_was_replayed_was_trained_on(made: tuple[Path, Path], tiny_bert: Path, tmp_path: Path) -> None:
+    run, general = made
+    recipe = {"share": 0.5, "path": str(general)}
+    training = {"max_steps": 1, "save_strategy": "no"}
+    pretrain(str(tiny_bert), run.parent / "corpus", tmp_path / "run", max_length=32, training=training, replay=recipe)
+    found = evaluate(tmp_path / "run", general=general).general
+    assert found is not None and found.trained_on == 1
+
+
 def test_one_text_file_is_read_by_line(made: tuple[Path, Path], tmp_path: Path) -> None:
     run, _ = made
     (tmp_path / "general.txt").write_text((TEXT + "\n") * 400)

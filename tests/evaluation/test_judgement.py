@@ -103,6 +103,11 @@ def test_rows_carry_no_claim() -> None:
     assert (found.outcome, found.reasons) == ("no_claim", ("interval_over_rows",))
 
 
+def test_text_that_was_trained_on_carries_no_claim() -> None:
+    found = judged(domain={**text(part(2.5, -0.5, -0.6, -0.4)), "trained_on": 0.5})
+    assert (found.outcome, found.reasons) == ("no_claim", ("trained_on",))
+
+
 def test_what_is_no_number_carries_no_claim() -> None:
     found = judged(domain=text(part(2.5, math.nan, math.nan, math.nan)))
     assert (found.outcome, found.reasons) == ("no_claim", ("not_a_number",))

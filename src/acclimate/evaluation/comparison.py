@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acclimate.evaluation.breakdown import break_down
@@ -70,6 +70,9 @@ def compare(
         }
     else:
         comparisons = {name: _by_words(name, words, way, before, after, settings) for name, words in plan.words.items()}
+    comparisons = {
+        name: replace(comparison, trained_on=texts.texts[name].trained_on) for name, comparison in comparisons.items()
+    }
     notes = tuple(
         f"{name}: the interval is over rows, which may share documents, since too few documents are held out or "
         "`isolate: none` joins them"

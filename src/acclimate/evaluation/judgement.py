@@ -107,8 +107,9 @@ def _nothing_scored(name: str, evaluation: Mapping[str, Any]) -> Judgement | Non
 def _reasons(evaluation: Mapping[str, Any], run: RunRecord, text: Mapping[str, Any]) -> tuple[str, ...]:
     """Why no claim is made of a text that was scored."""
     rows = ("interval_over_rows",) if text.get("unit") == "row" else ()
+    own = (*rows, "trained_on") if text.get("trained_on") else rows
     if evaluation.get("claim"):
-        return rows
+        return own
     model = run.manifest.get("model") or {}
     warmup = model.get("head_warmup")
     known = {
@@ -121,4 +122,4 @@ def _reasons(evaluation: Mapping[str, Any], run: RunRecord, text: Mapping[str, A
     if "from_scratch" in found:  # it says all that the others say
         return ("from_scratch",)
     own_words = [str(note) for note in evaluation.get("notes", ()) if not str(note).startswith(("domain:", "general:"))]
-    return (*(found or tuple(own_words) or ("not_comparable",)), *rows)
+    return (*(found or tuple(own_words) or ("not_comparable",)), *own)

@@ -136,6 +136,7 @@ class TextComparison:
         unit: "document" or "row".
         pseudo_log_likelihood: of masked models only.
         breakdown: of the headline.
+        trained_on: which share of the text the run was trained on.
     """
 
     parts: Mapping[str, PartComparison]
@@ -144,6 +145,7 @@ class TextComparison:
     unit: str
     pseudo_log_likelihood: PseudoLogLikelihood | None = None
     breakdown: Breakdown = field(default_factory=Breakdown)
+    trained_on: float = 0.0
 
     @property
     def headline(self) -> PartComparison:
@@ -173,6 +175,7 @@ class TextComparison:
             "unit": self.unit,
             "pseudo_log_likelihood": _json(self.pseudo_log_likelihood),
             "breakdown": self.breakdown.to_json(),
+            **({"trained_on": self.trained_on} if self.trained_on else {}),
         }
 
 

@@ -98,6 +98,10 @@ REASONS: dict[str, dict[Lang, str]] = {
         "en": "the interval was drawn from rows, which may share documents, so that it is too narrow to claim by",
         "zh": "区间是按行抽样得到的，不同的行可能来自同一篇文档，区间偏窄，不足以下结论",
     },
+    "trained_on": {
+        "en": "a part of this text was trained on, so that it cannot tell what was forgotten",
+        "zh": "这批文本有一部分参与过训练，无法据此判断遗忘了多少",
+    },
     "not_a_number": {
         "en": "a loss is no number",
         "zh": "有损失不是有效数字（NaN 或无穷大）",
