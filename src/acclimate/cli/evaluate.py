@@ -175,6 +175,9 @@ def _term_row(term: Term) -> list[str]:
 
 
 def _probe_row(probe: Probe) -> list[str]:
+    if probe.note is not None:
+        return [probe.text, f"not asked: {probe.note}", ""]
+
     def best(which: str) -> str:
         guesses = [getattr(blank, which) for blank in probe.blanks]
         return " · ".join(", ".join(guess.text for guess in own[:3]) for own in guesses)

@@ -126,6 +126,7 @@ class Probe(_Data):
     expected: list[str] | None = None
     blanks: list[Blank] = []
     why: str | None = None
+    note: str | None = None
 
 
 class Continuation(_Data):
