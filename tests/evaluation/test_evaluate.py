@@ -13,10 +13,11 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from acclimate.artifacts import read_json, write_json
 from acclimate.corpus import CorpusSettings, build_corpus
-from acclimate.errors import CheckpointError, RecipeError
+from acclimate.errors import CheckpointError, RecipeError, SourceError
 from acclimate.evaluation.evaluate import evaluate, run_settings
 from acclimate.evaluation.models import claims
 from acclimate.jobs.pretrain import pretrain
+from acclimate.jobs.report import report
 
 TEXT = "the service will run on the node when the cluster is new. you can use the data set of your language model."
 
@@ -165,9 +166,30 @@ def test_what_is_no_finished_run_is_refused(tmp_path: Path) -> None:
         evaluate(tmp_path / "nothing")
 
 
+def test_a_run_that_was_moved_has_its_corpus_with_it(tiny_bert: Path, tmp_path: Path) -> None:
+    corpus = {"sources": str(_documents(tmp_path / "docs", 20)), "held_out": 0.4}
+    training = {"max_steps": 1, "save_strategy": "no"}
+    pretrain(str(tiny_bert), corpus, tmp_path / "run", max_length=32, training=training)
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    assert evaluate(tmp_path / "moved").domain is not None
+    found = report(tmp_path / "moved").read_text()
+    assert "does not exist" not in found
+
+
+def test_a_relative_path_is_told(made: tuple[Path, Path]) -> None:
+    with pytest.raises(SourceError, match=r"no file or folder nowhere(.|\n)*go to where the run was started"):
+        evaluate(made[0], general="nowhere")
+
+
 def test_general_settings_are_checked(made: tuple[Path, Path]) -> None:
     with pytest.raises(RecipeError, match="did you mean `general.held_out`"):
         evaluate(made[0], general={"path": "x", "heldout": 0.5})
+
+
+def test_an_empty_path_is_no_text(made: tuple[Path, Path]) -> None:
+    # As of a variable of the shell that is not set.
+    with pytest.raises(RecipeError, match="needs a `path`"):
+        evaluate(made[0], general="")
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,9 @@ def test_mistakes(made: Path, run: Path, tmp_path: Path) -> None:
         report(made / "corpus")
     with pytest.raises(RecipeError, match="en or zh"):
         report(run, lang="de")
+    for folder in (tmp_path, ""):
+        with pytest.raises(RecipeError, match=r"is a folder; name a file, such as .*report\.html"):
+            report(run, output=folder)
     assert acclimate.report is report
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from acclimate.corpus import Corpus, open_corpus
-from acclimate.errors import AcclimateError, CheckpointError, DataError
+from acclimate.errors import AcclimateError, CheckpointError, DataError, SourceError
 from acclimate.evaluation.breakdown import FEWEST_UNITS, UnitFacts, unit_facts
 from acclimate.evaluation.general import general_corpus
 from acclimate.evaluation.models import Way
@@ -16,7 +16,7 @@ from acclimate.progress import Listener
 from acclimate.scoring.held_out import HeldOut, stored_held_out
 from acclimate.tokens.cache import corpus_tokens
 from acclimate.tokens.store import TokenStore
-from acclimate.training.run_folder import RunFolder
+from acclimate.training.run_folder import RunFolder, corpus_folder
 
 # A line may stand in two texts by chance; of general text, from this share of its characters on it is none.
 LEAST_TRAINED_ON = 0.01
@@ -67,7 +67,14 @@ def gather_texts(run: RunFolder, settings: EvaluationSettings, way: Way, listene
     """
     corpora: dict[str, Corpus] = {"domain": _domain_corpus(run)}
     if settings.general is not None:
-        corpora["general"] = general_corpus(settings.general, run.path / "evaluation" / "general-corpus", listener)
+        folder = run.path / "evaluation" / "general-corpus"
+        try:
+            corpora["general"] = general_corpus(settings.general, folder, listener)
+        except SourceError as error:
+            raise SourceError(
+                f"the general text cannot be read: {error}\nA relative path in `evaluation.general` is looked for from "
+                "the folder that you are in: go to where the run was started, or give the text by `--general`"
+            ) from error
     texts: dict[str, Text] = {}
     notes: list[str] = []
     for name, corpus in corpora.items():
@@ -151,12 +158,12 @@ def _replayed(run: RunFolder) -> list[Corpus]:
 def _domain_corpus(run: RunFolder) -> Corpus:
     expected = run.manifest["corpus"]
     try:
-        corpus = open_corpus(expected["path"])
+        corpus = open_corpus(corpus_folder(run.path, run.manifest))
     except AcclimateError as error:
         raise CheckpointError(f"the corpus that {run.path} was trained on cannot be opened: {error}") from error
     if corpus.fingerprint != expected["fingerprint"]:
         raise CheckpointError(
-            f"the corpus in {expected['path']} was rebuilt since {run.path} was trained on it, so that what is held "
+            f"the corpus in {corpus.folder} was rebuilt since {run.path} was trained on it, so that what is held "
             "out now may have been trained on; train again, or build that corpus again from the same documents"
         )
     return corpus
