@@ -148,11 +148,13 @@ def _digest(text: str) -> bytes:
 def _replayed(run: RunFolder) -> list[Corpus]:
     """The corpus whose training part was replayed, where there was one and it is still there."""
     replay = run.manifest.get("replay")
+    if replay is None:
+        return []
     try:
-        corpus = open_corpus(replay["path"]) if replay else None
+        corpus = open_corpus(replay["path"])
     except AcclimateError:
         return []
-    return [corpus] if corpus is not None and corpus.fingerprint == replay["fingerprint"] else []
+    return [corpus] if corpus.fingerprint == replay["fingerprint"] else []
 
 
 def _domain_corpus(run: RunFolder) -> Corpus:
