@@ -13,9 +13,11 @@ from tests.evaluation.cases import evaluation, manifest
 
 
 def test_a_probe_that_was_not_asked_says_why(capsys: pytest.CaptureFixture[str]) -> None:
-    probe = Probe("the [MASK]", "p.txt:1", (Blank((), ()),), note="a text of 9 tokens is longer than the model")
+    probe = Probe("the \x1b[31m[MASK]", "p.txt:1", (Blank((), ()),), note="a text of 9 tokens is longer than the model")
     print_evaluation(Evaluation("runs/docs", "mlm", "the base", None, None, True, probes=(probe,)))
-    assert "not asked: a text of 9 tokens" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    # What a terminal would take for a command is shown as a sign.
+    assert "not asked: a text of 9 tokens" in told and "the ·[31m[MASK]" in told and "\x1b" not in told
 
 
 def test_the_verdict_comes_first(capsys: pytest.CaptureFixture[str]) -> None:

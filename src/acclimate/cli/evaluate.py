@@ -134,10 +134,11 @@ def _interval(difference: Difference) -> str:
 
 def _print_sources(name: str, text: TextComparison) -> None:
     from acclimate.cli.console import print_table
+    from acclimate.objectives.marking import visible
 
     rows = [
         [
-            f"{group.name}, {group.num_units:,} {text.unit}s",
+            f"{visible(group.name)}, {group.num_units:,} {text.unit}s",
             f"{group.before:.3f}",
             f"{group.after:.3f}",
             f"{group.after - group.before:+.3f}" if group.difference is None else _interval(group.difference),
@@ -175,11 +176,13 @@ def _term_row(term: Term) -> list[str]:
 
 
 def _probe_row(probe: Probe) -> list[str]:
+    from acclimate.objectives.marking import visible
+
     if probe.note is not None:
-        return [probe.text, f"not asked: {probe.note}", ""]
+        return [visible(probe.text), f"not asked: {probe.note}", ""]
 
     def best(which: str) -> str:
         guesses = [getattr(blank, which) for blank in probe.blanks]
-        return " · ".join(", ".join(guess.text for guess in own[:3]) for own in guesses)
+        return " · ".join(", ".join(visible(guess.text) for guess in own[:3]) for own in guesses)
 
-    return [probe.text, best("before"), best("after")]
+    return [visible(probe.text), best("before"), best("after")]
