@@ -238,6 +238,14 @@ def test_a_model_that_broke_down_is_right_nowhere(made: tuple[Path, Path], tmp_p
     assert verdict["advice"][0]["condition"] == "diverged"
 
 
+def test_documents_that_max_tokens_left_out_are_told(made: tuple[Path, Path]) -> None:
+    settings = run_settings(made[0]).model_copy(update={"max_tokens": 100})
+    domain = evaluate(made[0], settings=settings).domain
+    assert domain is not None and domain.sampled_from == 17
+    whole = evaluate(made[0]).domain
+    assert whole is not None and whole.sampled_from is None
+
+
 def test_parts_can_be_turned_off(made: tuple[Path, Path]) -> None:
     run, general = made
     off = {"num_terms": 0, "num_sentences": 0, "passage_tokens": 0, "num_examples": 0}

@@ -176,12 +176,15 @@ def interval_wide(facts: Facts) -> Figures | None:
 
 
 def few_held_out(facts: Facts) -> Figures | None:
-    """Nothing was held out, or too little to draw documents from, or few documents."""
+    """Nothing was held out, or too little to draw documents from, or few documents; or few of them were scored."""
     text = facts.evaluation.get("domain")
     if not text or not text.get("parts"):
         held_out_nothing = facts.domain is not None and "nothing_held_out" in facts.domain.reasons
         return {"units": 0.0} if held_out_nothing else None
-    if text["unit"] == "row" and facts.recipe.get("isolate") != "none":
+    by_row = text["unit"] == "row" and facts.recipe.get("isolate") != "none"
+    if text.get("sampled_from") and (by_row or text["units"] < FEW_DOCUMENTS):
+        return {"sampled_from": float(text["sampled_from"])}
+    if by_row:
         return {"rows": float(text["units"])}
     return {"units": float(text["units"])} if text["units"] < FEW_DOCUMENTS else None
 

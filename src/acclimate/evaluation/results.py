@@ -137,6 +137,7 @@ class TextComparison:
         pseudo_log_likelihood: of masked models only.
         breakdown: of the headline.
         trained_on: which share of the text the run was trained on.
+        sampled_from: how many documents are held out, where `max_tokens` left some of them out.
     """
 
     parts: Mapping[str, PartComparison]
@@ -146,6 +147,7 @@ class TextComparison:
     pseudo_log_likelihood: PseudoLogLikelihood | None = None
     breakdown: Breakdown = field(default_factory=Breakdown)
     trained_on: float = 0.0
+    sampled_from: int | None = None
 
     @property
     def headline(self) -> PartComparison:
@@ -176,6 +178,7 @@ class TextComparison:
             "pseudo_log_likelihood": _json(self.pseudo_log_likelihood),
             "breakdown": self.breakdown.to_json(),
             **({"trained_on": self.trained_on} if self.trained_on else {}),
+            **({"sampled_from": self.sampled_from} if self.sampled_from else {}),
         }
 
 
