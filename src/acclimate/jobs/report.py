@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.artifacts import write_text
-from acclimate.errors import AcclimateError, RecipeError
+from acclimate.errors import AcclimateError, ArtifactError, RecipeError
 from acclimate.evaluation.settings import GeneralSettings
 from acclimate.jobs.inspect_batch import InspectedRow, Inspection, inspect_run
 from acclimate.jobs.model_results import refresh_card
@@ -68,7 +68,13 @@ def report(
     # The same run gives the same page: what is there already is left alone.
     if not target.is_file() or target.read_bytes() != page.encode():
         write_text(target, page)
-    if not refresh_card(opened.path / CARD, facts):
+    try:
+        refreshed = refresh_card(opened.path / CARD, facts)
+    except (ArtifactError, UnicodeDecodeError) as error:
+        # The report is there all the same, as of a run that lies where only others may write.
+        listener.message(f"{opened.path / CARD} is left as it is: {error}")
+        return target
+    if not refreshed:
         listener.message(
             f"{opened.path / CARD} has no marks for an evaluation's figures (an older version wrote it, or they were "
             "removed) and is left as it is"
