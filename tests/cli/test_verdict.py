@@ -6,10 +6,18 @@ import pytest
 
 from acclimate.cli.evaluate import print_evaluation
 from acclimate.evaluation.curve import Curve, RunRecord
-from acclimate.evaluation.results import Evaluation, PartComparison, TextComparison
+from acclimate.evaluation.results import Blank, Evaluation, PartComparison, Probe, TextComparison
 from acclimate.evaluation.verdict import judge
 from acclimate.scoring.bootstrap import Difference
 from tests.evaluation.cases import evaluation, manifest
+
+
+def test_a_probe_that_was_not_asked_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    probe = Probe("the \x1b[31m[MASK]", "p.txt:1", (Blank((), ()),), note="a text of 9 tokens is longer than the model")
+    print_evaluation(Evaluation("runs/docs", "mlm", "the base", None, None, True, probes=(probe,)))
+    told = capsys.readouterr().out
+    # What a terminal would take for a command is shown as a sign.
+    assert "not asked: a text of 9 tokens" in told and "the ·[31m[MASK]" in told and "\x1b" not in told
 
 
 def test_the_verdict_comes_first(capsys: pytest.CaptureFixture[str]) -> None:

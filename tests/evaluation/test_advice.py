@@ -10,6 +10,7 @@ import pytest
 
 from acclimate.evaluation import advice
 from acclimate.evaluation.advice import CONDITIONS, Facts, advise
+from acclimate.evaluation.wording import advice_text
 from tests.evaluation.cases import FLAT, evaluation, facts, manifest, part, text
 
 HARMED = part(2.0, 0.2, 0.1, 0.3)
@@ -35,6 +36,7 @@ BEST_TAKEN = manifest(recipe={"training": {"load_best_model_at_end": True}})
 PIECES = {"mean_pieces": 4.1, "general_pieces": 1.3}
 SHORT = {"new_parameters": ["head"], "head_warmup": {"steps": 150, "leveled_off": False}}
 
+SAMPLED = {"sampled_from": 70}
 SHOWN: list[tuple[str, Facts]] = [
     ("diverged", facts([3, 2.5, 2, 2, 2, 2, 2, 2, 3, 4])),
     ("diverged", facts([3, 2.5, 2, math.nan, 2])),
@@ -49,6 +51,7 @@ SHOWN: list[tuple[str, Facts]] = [
     ("few_held_out", facts(found=domain(part(2.5, -0.5, -0.6, -0.4), units=7))),
     ("few_held_out", facts(found=domain(part(2.5, -0.5, -0.6, -0.4), units=70, unit="row"))),
     ("few_held_out", facts(found=evaluation(domain=None, claim=False))),
+    ("few_held_out", facts(found=evaluation(domain={**text(part(2.5, -0.5, -0.6, -0.4), units=7), **SAMPLED}))),
     ("general_forgotten", facts(found=general(0.12))),
     ("no_general_text", facts(found=evaluation(general=None))),
     ("few_general", facts(found=evaluation(general=text(part(1.0, 0.8, 0.7, 0.9), unit="row")))),
@@ -255,6 +258,17 @@ def test_border_of_terms_in_pieces(pieces: float, usual: float | None, shown: bo
 def test_border_of_few_held_out(units: int, shown: bool) -> None:
     case = facts(found=domain(part(2.5, -0.5, -0.6, -0.4), units=units))
     assert (met("few_held_out", case) is not None) == shown
+
+
+def test_where_max_tokens_left_documents_out_it_is_to_be_raised() -> None:
+    case = facts(found=evaluation(domain={**text(part(2.5, -0.5, -0.6, -0.4), units=7), **SAMPLED}))
+    figures = met("few_held_out", case)
+    assert figures == {"sampled_from": 70.0}
+    told = advice_text({"condition": "few_held_out", "figures": figures})
+    assert told.startswith(
+        "Of 70 held-out documents only a few were scored; an honest interval wants 20 or more: raise"
+    )
+    assert "give more documents" not in told
 
 
 def test_thresholds_are_those_of_the_documentation() -> None:

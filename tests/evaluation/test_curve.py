@@ -94,7 +94,11 @@ def test_a_run_is_read_from_its_folder(tmp_path: Path) -> None:
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no run in"):
         read_run(tmp_path / "absent")
+
+
+def test_lines_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
+    # All of an evaluation would be lost by one of them.
     write_manifest(tmp_path, "run", {})
-    (tmp_path / "metrics.jsonl").write_text("{broken")
-    with pytest.raises(CheckpointError, match="no JSON"):
-        read_run(tmp_path)
+    broken = b'\xff\xfe\n[1]\n{"step": 1, "loss": null}\n{"step": null, "loss": 1.0}\n'
+    (tmp_path / "metrics.jsonl").write_bytes(broken + b'{"step": 3, "loss": 2.0}\n{"step": 4, "lo')
+    assert read_run(tmp_path).curve == Curve((Point(3, 2.0),))

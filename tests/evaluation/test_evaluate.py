@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from acclimate.artifacts import read_json, write_json
 from acclimate.corpus import CorpusSettings, build_corpus
-from acclimate.errors import CheckpointError, RecipeError
+from acclimate.errors import CheckpointError, RecipeError, SourceError
 from acclimate.evaluation.evaluate import evaluate, run_settings
 from acclimate.evaluation.models import claims
 from acclimate.jobs.pretrain import pretrain
+from acclimate.jobs.report import report
 
 TEXT = "the service will run on the node when the cluster is new. you can use the data set of your language model."
 
@@ -98,6 +100,29 @@ def test_general_text_of_too_few_documents_is_scored_by_row(made: tuple[Path, Pa
     assert any("interval is over rows" in note for note in evaluation.notes)
 
 
+def test_general_text_that_was_trained_on_is_told(made: tuple[Path, Path]) -> None:
+    run, _ = made
+    evaluation = evaluate(run, general=run.parent / "docs")
+    assert evaluation.general is not None and evaluation.general.trained_on > 0.1
+    assert any("stands in documents that the run was trained on" in note for note in evaluation.notes)
+    assert evaluation.verdict is not None
+    verdict = evaluation.to_json()["verdict"]
+    assert (verdict["general"]["outcome"], verdict["general"]["reasons"]) == ("no_claim", ["trained_on"])
+    assert verdict["domain"]["outcome"] == "helped"
+    # What the run's own corpus holds out was not trained on.
+    own = evaluate(run, general=run.parent / "corpus").general
+    assert own is not None and own.trained_on == 0
+
+
+def test_what_was_replayed_was_trained_on(made: tuple[Path, Path], tiny_bert: Path, tmp_path: Path) -> None:
+    run, general = made
+    recipe = {"share": 0.5, "path": str(general)}
+    training = {"max_steps": 1, "save_strategy": "no"}
+    pretrain(str(tiny_bert), run.parent / "corpus", tmp_path / "run", max_length=32, training=training, replay=recipe)
+    found = evaluate(tmp_path / "run", general=general).general
+    assert found is not None and found.trained_on == 1
+
+
 def test_one_text_file_is_read_by_line(made: tuple[Path, Path], tmp_path: Path) -> None:
     run, _ = made
     (tmp_path / "general.txt").write_text((TEXT + "\n") * 400)
@@ -132,7 +157,7 @@ def test_a_base_that_is_gone_is_told(made: tuple[Path, Path], tmp_path: Path) ->
     manifest = read_json(copy / "manifest.json")
     manifest["before"]["model"]["name"] = str(tmp_path / "gone")
     write_json(copy / "manifest.json", manifest)
-    with pytest.raises(CheckpointError, match="started from cannot be loaded"):
+    with pytest.raises(CheckpointError, match=r"started from cannot be loaded(.|\n)*--against"):
         evaluate(copy)
 
 
@@ -141,9 +166,30 @@ def test_what_is_no_finished_run_is_refused(tmp_path: Path) -> None:
         evaluate(tmp_path / "nothing")
 
 
+def test_a_run_that_was_moved_has_its_corpus_with_it(tiny_bert: Path, tmp_path: Path) -> None:
+    corpus = {"sources": str(_documents(tmp_path / "docs", 20)), "held_out": 0.4}
+    training = {"max_steps": 1, "save_strategy": "no"}
+    pretrain(str(tiny_bert), corpus, tmp_path / "run", max_length=32, training=training)
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    assert evaluate(tmp_path / "moved").domain is not None
+    found = report(tmp_path / "moved").read_text()
+    assert "does not exist" not in found
+
+
+def test_a_relative_path_is_told(made: tuple[Path, Path]) -> None:
+    with pytest.raises(SourceError, match=r"no file or folder nowhere(.|\n)*go to where the run was started"):
+        evaluate(made[0], general="nowhere")
+
+
 def test_general_settings_are_checked(made: tuple[Path, Path]) -> None:
     with pytest.raises(RecipeError, match="did you mean `general.held_out`"):
         evaluate(made[0], general={"path": "x", "heldout": 0.5})
+
+
+def test_an_empty_path_is_no_text(made: tuple[Path, Path]) -> None:
+    # As of a variable of the shell that is not set.
+    with pytest.raises(RecipeError, match="needs a `path`"):
+        evaluate(made[0], general="")
 
 
 @pytest.mark.parametrize(
@@ -169,6 +215,35 @@ def test_the_tokenizer_of_a_run_is_the_one_it_was_trained_with(made: tuple[Path,
 
     ours, theirs = (AutoTokenizer.from_pretrained(folder) for folder in (made[0], tiny_bert))
     assert tokenizer_fingerprint(ours) == tokenizer_fingerprint(theirs)
+
+
+def test_a_model_that_broke_down_is_right_nowhere(made: tuple[Path, Path], tmp_path: Path) -> None:
+    run, general = made
+    copy = shutil.copytree(run, tmp_path / "run")
+    weights = load_file(copy / "model.safetensors")
+    weights["cls.predictions.transform.dense.weight"].fill_(float("nan"))
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    (tmp_path / "probes.txt").write_text("the [MASK] is new\tservice\n")
+    evaluation = evaluate(copy, general=general, probes=tmp_path / "probes.txt")
+    assert evaluation.domain is not None
+    assert evaluation.domain.after["accuracy"] == evaluation.domain.after["accuracy_at_5"] == 0
+    assert evaluation.probes[0].blanks[0].rank_after is None
+    assert "NaN" in (evaluation.probes[0].note or "")
+    # JSON has no word for what is no number.
+    kept = (copy / "evaluation" / "evaluation.json").read_text()
+    assert "NaN" not in kept.replace("(NaN)", "") and json.loads(kept) == evaluation.to_json()
+    assert evaluation.to_json()["domain"]["parts"]["mlm"]["after"]["loss"] is None
+    verdict = evaluation.to_json()["verdict"]
+    assert verdict["domain"]["reasons"] == ["not_a_number"] and verdict["domain"]["difference"] is None
+    assert verdict["advice"][0]["condition"] == "diverged"
+
+
+def test_documents_that_max_tokens_left_out_are_told(made: tuple[Path, Path]) -> None:
+    settings = run_settings(made[0]).model_copy(update={"max_tokens": 100})
+    domain = evaluate(made[0], settings=settings).domain
+    assert domain is not None and domain.sampled_from == 17
+    whole = evaluate(made[0]).domain
+    assert whole is not None and whole.sampled_from is None
 
 
 def test_parts_can_be_turned_off(made: tuple[Path, Path]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from acclimate.evaluation.curve import Curve, RunRecord
 from acclimate.evaluation.judgement import Judgement, judge_text
+from acclimate.evaluation.wording import judgement_text
 from tests.evaluation.cases import evaluation, manifest, part, text
 
 
@@ -102,9 +103,18 @@ def test_rows_carry_no_claim() -> None:
     assert (found.outcome, found.reasons) == ("no_claim", ("interval_over_rows",))
 
 
+def test_text_that_was_trained_on_carries_no_claim() -> None:
+    found = judged(domain={**text(part(2.5, -0.5, -0.6, -0.4)), "trained_on": 0.5})
+    assert (found.outcome, found.reasons) == ("no_claim", ("trained_on",))
+
+
 def test_what_is_no_number_carries_no_claim() -> None:
     found = judged(domain=text(part(2.5, math.nan, math.nan, math.nan)))
     assert (found.outcome, found.reasons) == ("no_claim", ("not_a_number",))
+    # As it stands in evaluation.json.
+    unknown = {"before": {"loss": 2.5}, "after": {"loss": None}, "difference": dict.fromkeys(("mean", "low", "high"))}
+    assert judged(domain=text(unknown)) == found
+    assert judgement_text(found.to_json(), "domain") == "No claim on held-out documents: a loss is no number."
 
 
 def test_nothing_held_out() -> None:

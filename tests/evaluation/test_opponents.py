@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, BertConfig, BertLMHeadModel
 
+from acclimate.artifacts import read_json, write_json
 from acclimate.corpus import CorpusSettings, build_corpus
-from acclimate.errors import ModelError
+from acclimate.errors import CheckpointError, ModelError
 from acclimate.evaluation.evaluate import evaluate
 from acclimate.evaluation.opponents import cut_alike, file_name
 from acclimate.jobs.pretrain import pretrain
@@ -81,6 +82,35 @@ def test_a_model_without_the_head_is_refused(runs: tuple[Path, Path], tiny_bert:
         evaluate(runs[1], against=bare)
     with pytest.raises(ModelError):
         evaluate(runs[1], against=tmp_path / "nowhere")
+
+
+def test_the_run_itself_and_unfinished_ones_are_refused(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    _, long = runs
+    with pytest.raises(ModelError, match="is the run itself; name another"):
+        evaluate(long, against=f"{long.parent}/short/../long")
+    with pytest.raises(ModelError, match="`against` is empty"):
+        evaluate(long, against="")
+    other = shutil.copytree(runs[0], tmp_path / "other")
+    write_json(other / "manifest.json", {**read_json(other / "manifest.json"), "status": "running"})
+    with pytest.raises(CheckpointError, match="is running, not finished"):
+        evaluate(long, against=other)
+
+
+def test_a_model_of_another_family_is_refused(runs: tuple[Path, Path], tiny_bert: Path, tmp_path: Path) -> None:
+    # Its head would fit: BERT as a decoder has the very same one.
+    config = BertConfig.from_pretrained(tiny_bert, is_decoder=True)
+    BertLMHeadModel(config).save_pretrained(tmp_path / "decoder")
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(tmp_path / "decoder")
+    with pytest.raises(ModelError, match="decoder is of the family `decoder`, that of .*long of `encoder`"):
+        evaluate(runs[1], against=tmp_path / "decoder")
+
+
+def test_a_run_of_another_objective_is_told(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    other = shutil.copytree(runs[0], tmp_path / "other")
+    manifest = read_json(other / "manifest.json")
+    write_json(other / "manifest.json", {**manifest, "objective": {**manifest["objective"], "name": "mlm_nsp"}})
+    notes = evaluate(runs[1], against=other).notes
+    assert any("was trained by `mlm_nsp`, and is asked by `mlm` here" in note for note in notes)
 
 
 def test_names_of_files(runs: tuple[Path, Path], tiny_bert: Path) -> None:

@@ -73,6 +73,20 @@ def test_other_ways_to_write_a_blank(tmp_path: Path) -> None:
         read_probes(path)
 
 
+def test_only_line_feeds_part_lines(tmp_path: Path) -> None:
+    # U+2028, U+0085 and a form feed may stand within a sentence; JSON lets the first two stand as they are.
+    (tmp_path / "p.txt").write_bytes("a\u2028b\x0c [MASK]\tc\r\nd [MASK]\r\n".encode())
+    (tmp_path / "p.jsonl").write_text('{"text": "a\u2028\x85 [MASK]"}\n')
+    found = read_probes([tmp_path / "p.txt", tmp_path / "p.jsonl"])
+    assert [one.source for one in found] == ["p.txt:1", "p.txt:2", "p.jsonl:1"]
+    assert [one.expected for one in found] == [("c",), (None,), (None,)]
+
+
+def test_files_without_a_probe_are_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no probe in .*a\.txt, .*b\.txt: write a sentence a line"):
+        read_probes([written(tmp_path, "", name="a.txt"), written(tmp_path, "# only", "", name="b.txt")])
+
+
 def test_several_files(tmp_path: Path) -> None:
     paths = [written(tmp_path, "a [MASK]", name="one.txt"), written(tmp_path, '{"text": "b [MASK]"}', name="two.jsonl")]
     assert [question.source for question in read_probes(map(str, paths))] == ["one.txt:1", "two.jsonl:1"]

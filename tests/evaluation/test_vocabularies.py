@@ -53,6 +53,22 @@ def test_both_are_asked_for_the_same_words(tiny_bert: Path) -> None:
             assert {*theirs.tolist()} <= {*asked_places(one.fields).tolist()}
 
 
+def test_a_stretch_of_too_many_tokens_by_the_other_tokenizer_is_halved(tiny_bert: Path) -> None:
+    # 37 tokens by one of them, some 200 by the other, which has room for 62.
+    after, before = readings(tiny_bert, *["kubelet zone etcd " * 40] * 5)
+    windows = word_windows(after, None)
+    texts, first, _ = window_questions(windows, after, before)
+    assert sorted(word for _, words in texts for word in words) == sorted(
+        word for window in windows for word in window.words
+    )
+    assert max(len(question.fields["input_ids"]) for question in first) <= 64
+    # A word that is longer than the other one's row cannot be asked for.
+    after, before = readings(tiny_bert, "kubelet " * 3 + "q" * 90 + " zone" * 3)
+    window = WordWindow(0, 0, 129, ((0, 7), (24, 114)))
+    texts, *_ = window_questions([window], after, before)
+    assert [words for _, words in texts] == [((0, 7),)]
+
+
 def test_bits_per_byte_by_hand(tiny_bert: Path) -> None:
     after, before = readings(tiny_bert, "the kubelet", "a zone")
     encoded: list[Encoded] = list(after.units)

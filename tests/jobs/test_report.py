@@ -23,6 +23,7 @@ from acclimate.jobs.pretrain import pretrain
 from acclimate.jobs.report import batch_of, changed_settings, report
 from acclimate.jobs.run import run as run_recipe
 from acclimate.objectives import OBJECTIVES
+from acclimate.progress import Silent
 from acclimate.reporting.page import render_page
 from acclimate.reporting.sections import batch as batch_section
 from acclimate.reporting.words import Words
@@ -132,6 +133,9 @@ def test_mistakes(made: Path, run: Path, tmp_path: Path) -> None:
         report(made / "corpus")
     with pytest.raises(RecipeError, match="en or zh"):
         report(run, lang="de")
+    for folder in (tmp_path, ""):
+        with pytest.raises(RecipeError, match=r"is a folder; name a file, such as .*report\.html"):
+            report(run, output=folder)
     assert acclimate.report is report
 
 
@@ -238,6 +242,20 @@ def test_a_card_without_an_evaluation(run: Path, tmp_path: Path) -> None:
     text = (run / "README.md").read_text(encoding="utf-8")
     assert "Not evaluated yet." in text and ModelCard(text).data.eval_results is None
     assert json.dumps(ModelCard(text).data.to_dict())
+
+
+def test_a_card_that_cannot_be_read_costs_no_report(evaluated: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(evaluated, tmp_path / "run")
+    (folder / "README.md").write_bytes("# Modèle".encode("cp1252"))
+    told: list[str] = []
+
+    class Told(Silent):
+        def message(self, text: str) -> None:
+            told.append(text)
+
+    assert report(folder, listener=Told()).is_file()
+    assert any("README.md is left as it is: 'utf-8' codec" in message for message in told)
+    assert (folder / "README.md").read_bytes() == "# Modèle".encode("cp1252")
 
 
 def test_what_the_user_wrote_stays(evaluated: Path, tmp_path: Path) -> None:

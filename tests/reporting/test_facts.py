@@ -10,7 +10,8 @@ import pytest
 
 from acclimate.reporting.evaluation_file import EvaluationFile, read_evaluation
 from acclimate.reporting.facts import Facts, read_facts
-from tests.reporting.sample import CORPUS, EVALUATION, MANIFEST
+from acclimate.reporting.page import render_page
+from tests.reporting.sample import CORPUS, EVALUATION, MANIFEST, facts
 
 
 def write(path: Path, text: str) -> None:
@@ -68,6 +69,16 @@ def test_an_evaluation_of_before_is_read_as_far_as_it_goes() -> None:
     read = read_evaluation(older)
     assert read == EvaluationFile(objective="mlm", before="b", claim=True)
     assert read.version == 1
+
+
+@pytest.mark.parametrize("number", [None, float("nan"), float("inf")])
+def test_a_difference_that_is_no_number_is_none(number: float | None) -> None:
+    unknown = {"before": {"loss": 2.5}, "after": {"loss": number}, "difference": {"mean": number, "low": 0, "high": 1}}
+    data = {"version": 2, "domain": {"parts": {"mlm": unknown}}}
+    found = read_evaluation(data)
+    assert found.domain is not None and found.domain.parts["mlm"].difference is None
+    page = render_page(facts(evaluation=data))
+    assert '"nan"' not in page and '"inf"' not in page
 
 
 def test_unknown_keys_are_passed_over() -> None:

@@ -28,6 +28,14 @@ def test_a_rank_is_the_place_among_the_sorted_logits(rows: list[list[int]], data
         assert found.tolist() == expected
 
 
+def test_what_is_no_number_is_never_right() -> None:
+    # Nothing is above NaN; a model whose training diverged would be right everywhere.
+    nan = float("nan")
+    logits = torch.tensor([[nan] * 4, [0.0, nan, 2.0, 1.0], [0.0, 3.0, 2.0, 1.0]])
+    for ranks in (predictions.label_ranks, token_losses.label_ranks):
+        assert ranks(logits, torch.tensor([0, 2, 1])).tolist() == [4, 1, 0]
+
+
 def test_ranks_are_for_scoring_only() -> None:
     logits, labels = torch.tensor([[0.1, 0.7, 0.2]], requires_grad=True), torch.tensor([2])
     options = {"parameters": [logits], "vocabulary": 3}

@@ -134,10 +134,11 @@ def _interval(difference: Difference) -> str:
 
 def _print_sources(name: str, text: TextComparison) -> None:
     from acclimate.cli.console import print_table
+    from acclimate.objectives.marking import visible
 
     rows = [
         [
-            f"{group.name}, {_counted(group.num_units, text.unit)}",
+            f"{visible(group.name)}, {_counted(group.num_units, text.unit)}",
             f"{group.before:.3f}",
             f"{group.after:.3f}",
             f"{group.after - group.before:+.3f}" if group.difference is None else _interval(group.difference),
@@ -180,14 +181,18 @@ def _counted(number: int, unit: str) -> str:
 
 def _probe_row(probe: Probe) -> list[str]:
     """A probe with the three best guesses for each blank, and where the expected answer stands."""
+    from acclimate.objectives.marking import visible
+
+    if probe.note is not None:
+        return [visible(probe.text), f"not asked: {probe.note}", ""]
 
     def best(which: str) -> str:
         guesses = [getattr(blank, which) for blank in probe.blanks]
-        return " · ".join(", ".join(guess.text for guess in own[:3]) for own in guesses)
+        return " · ".join(", ".join(visible(guess.text) for guess in own[:3]) for own in guesses)
 
     expected = [
-        f"expected {blank.expected}: place {blank.rank_before:,} → {blank.rank_after:,}"
+        f"expected {visible(blank.expected)}: place {blank.rank_before:,} → {blank.rank_after:,}"
         for blank in probe.blanks
         if blank.expected is not None and blank.rank_before is not None and blank.rank_after is not None
     ]
-    return ["\n".join([probe.text, *expected]), best("before"), best("after")]
+    return ["\n".join([visible(probe.text), *expected]), best("before"), best("after")]

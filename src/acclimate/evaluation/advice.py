@@ -7,7 +7,6 @@ below and stand in `docs/verdict.md`; they are chosen, not derived, and on the s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,8 +89,7 @@ Condition = Callable[[Facts], Figures | None]
 def diverged(facts: Facts) -> Figures | None:
     """A loss that is no number, or whose last fifth is above its best fifth."""
     rate = _known(learning_rate=facts.curve.peak_rate)
-    after = None if facts.domain is None else facts.domain.after
-    if not facts.curve.finite or (after is not None and not math.isfinite(after)):
+    if not facts.curve.finite or (facts.domain is not None and "not_a_number" in facts.domain.reasons):
         return {"finite": 0.0, **rate}
     fifths = facts.curve.fifths()
     if not fifths or fifths[-1] < (1 + LEAST_RISE) * min(fifths):
@@ -178,12 +176,15 @@ def interval_wide(facts: Facts) -> Figures | None:
 
 
 def few_held_out(facts: Facts) -> Figures | None:
-    """Nothing was held out, or too little to draw documents from, or few documents."""
+    """Nothing was held out, or too little to draw documents from, or few documents; or few of them were scored."""
     text = facts.evaluation.get("domain")
     if not text or not text.get("parts"):
         held_out_nothing = facts.domain is not None and "nothing_held_out" in facts.domain.reasons
         return {"units": 0.0} if held_out_nothing else None
-    if text["unit"] == "row" and facts.recipe.get("isolate") != "none":
+    by_row = text["unit"] == "row" and facts.recipe.get("isolate") != "none"
+    if text.get("sampled_from") and (by_row or text["units"] < FEW_DOCUMENTS):
+        return {"sampled_from": float(text["sampled_from"])}
+    if by_row:
         return {"rows": float(text["units"])}
     return {"units": float(text["units"])} if text["units"] < FEW_DOCUMENTS else None
 

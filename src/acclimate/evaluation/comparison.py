@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acclimate.evaluation.breakdown import break_down
@@ -70,9 +70,12 @@ def compare(
         }
     else:
         comparisons = {name: _by_words(name, words, way, before, after, settings) for name, words in plan.words.items()}
+    comparisons = {
+        name: replace(comparison, trained_on=texts.texts[name].trained_on) for name, comparison in comparisons.items()
+    }
     notes = tuple(
-        f"{name}: the interval is over rows, which may share documents, since too few documents are held out or "
-        "`isolate: none` joins them"
+        f"{name}: the interval is over rows, which may share documents, since too few documents are "
+        f"{'held out' if text.sampled_from is None else 'scored (`max_tokens`)'} or `isolate: none` joins them"
         for name, text in comparisons.items()
         if text.unit == "row"
     )
@@ -106,8 +109,15 @@ def _by_tokens(
         num_units=len(second.counts),
         unit="row" if text.by_row else "document",
         pseudo_log_likelihood=_sentences(name, plan, before.answers, after.answers, settings),
+        sampled_from=_sampled_from(text, settings.max_tokens),
         breakdown=Breakdown() if text.by_row else break_down(first, second, text.facts, settings.resamples),
     )
+
+
+def _sampled_from(text: Text, max_tokens: int | None) -> int | None:
+    """How many documents are held out, where some have no row among those that were scored."""
+    cut = max_tokens is not None and sum(fact.num_tokens for fact in text.facts) > max_tokens
+    return len(text.facts) if cut and len(text.facts) > text.held_out.num_units else None
 
 
 def part_comparison(before: UnitScores, after: UnitScores, resamples: int) -> PartComparison:

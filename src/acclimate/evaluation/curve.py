@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,12 +68,9 @@ class Curve:
         held_out: list[Point] = []
         for record in records:
             for name, points in (("loss", train), ("eval_loss", held_out)):
-                if name in record and record.get("step") is not None:
-                    points.append(
-                        Point(
-                            int(record["step"]), float(record[name]), record.get("learning_rate"), record.get("epoch")
-                        )
-                    )
+                loss = record.get(name)
+                if isinstance(loss, (int, float)) and isinstance(record.get("step"), int):
+                    points.append(Point(record["step"], loss, record.get("learning_rate"), record.get("epoch")))
         return cls(tuple(train), tuple(held_out))
 
     @property
@@ -130,19 +127,26 @@ class RunRecord:
 
 
 def read_run(folder: str | Path) -> RunRecord:
-    """The manifest and the learning curve of a run; a run without `metrics.jsonl` has an empty curve.
+    """The manifest and the learning curve of a run; a run without `metrics.jsonl` has an empty curve, and a line of it
+    that cannot be read, as one that was cut off, is passed over.
 
     Raises:
-        CheckpointError: the folder holds no run, or a line of its metrics is no JSON.
+        CheckpointError: the folder holds no run.
     """
     folder = Path(folder)
     manifest = find_manifest(folder, "run") if folder.is_dir() else None
     if manifest is None:
         raise CheckpointError(f"there is no run in {folder}; give the folder of a run of `acclimate pretrain`")
     path = folder / METRICS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    try:
-        records = [json.loads(line) for line in lines if line.strip()]
-    except ValueError as error:
-        raise CheckpointError(f"{path} has a line that is no JSON: {error}") from error
-    return RunRecord(manifest, Curve.of(records))
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return RunRecord(manifest, Curve.of(_records(lines)))
+
+
+def _records(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            yield record

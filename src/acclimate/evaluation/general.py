@@ -19,7 +19,7 @@ def general_corpus(settings: GeneralSettings, folder: Path, listener: Listener) 
     A single text file is read by line, since one document alone could not be split.
     """
     if not settings.sources:
-        if settings.path is None:
+        if not settings.path:
             raise RecipeError("`evaluation.general` needs a `path` or `sources`")
         if find_manifest(settings.path, "corpus") is not None:
             return open_corpus(settings.path)

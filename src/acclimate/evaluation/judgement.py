@@ -36,7 +36,7 @@ class Judgement:
     Attributes:
         outcome: see the module's text.
         measure: what `before`, `after` and `difference` are of.
-        before, after: None where nothing was scored.
+        before, after: None where nothing was scored, or one of them is no number.
         difference: after - before: mean, low, high.
         relative: the mean difference as a share of `before`.
         reasons: why nothing is claimed: names of `wording.REASONS`, or notes of the evaluation in their own words.
@@ -62,10 +62,10 @@ def judge_text(name: str, evaluation: Mapping[str, Any], run: RunRecord) -> Judg
     part = judged_part(text, str(evaluation["objective"]))
     measure = _measure(part, str(evaluation["objective"]))
     difference = part["bits_per_byte_difference" if measure == "bits_per_byte" else "difference"]
-    before, after = float(part["before"][measure]), float(part["after"][measure])
+    before, after = part["before"][measure], part["after"][measure]
     reasons = _reasons(evaluation, run, text)
-    if not all(map(math.isfinite, (before, after, *difference.values()))):
-        reasons = (*reasons, "not_a_number")
+    if not all(value is not None and math.isfinite(value) for value in (before, after, *difference.values())):
+        return Judgement("no_claim", measure, reasons=(*reasons, "not_a_number"))
     return Judgement(
         outcome="no_claim" if reasons else _outcome(difference),
         measure=measure,
@@ -107,8 +107,9 @@ def _nothing_scored(name: str, evaluation: Mapping[str, Any]) -> Judgement | Non
 def _reasons(evaluation: Mapping[str, Any], run: RunRecord, text: Mapping[str, Any]) -> tuple[str, ...]:
     """Why no claim is made of a text that was scored."""
     rows = ("interval_over_rows",) if text.get("unit") == "row" else ()
+    own = (*rows, "trained_on") if text.get("trained_on") else rows
     if evaluation.get("claim"):
-        return rows
+        return own
     model = run.manifest.get("model") or {}
     warmup = model.get("head_warmup")
     known = {
@@ -121,4 +122,4 @@ def _reasons(evaluation: Mapping[str, Any], run: RunRecord, text: Mapping[str, A
     if "from_scratch" in found:  # it says all that the others say
         return ("from_scratch",)
     own_words = [str(note) for note in evaluation.get("notes", ()) if not str(note).startswith(("domain:", "general:"))]
-    return (*(found or tuple(own_words) or ("not_comparable",)), *rows)
+    return (*(found or tuple(own_words) or ("not_comparable",)), *own)

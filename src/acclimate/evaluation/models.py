@@ -19,6 +19,9 @@ from acclimate.scoring.held_out import MASK_SEED
 from acclimate.tokens.tokenizers import load_tokenizer
 from acclimate.training.run_folder import RunFolder
 
+# What can be done without the model before.
+_OTHERWISE = "name another model to compare with (`--against`)"
+
 
 @dataclass(frozen=True, eq=False)
 class Way:
@@ -76,7 +79,7 @@ def load_before(run: RunFolder, after: Way, before: Way | None = None) -> Any:
     elif weight_digests(values["name"]) != origin["weights"] and Path(values["name"] or "").is_dir():
         raise CheckpointError(
             f"the weights in {values['name']} have changed since {run.path} started from them, so that there is no "
-            "`before` to compare with"
+            f"`before` to compare with; put the old ones back, or {_OTHERWISE}"
         )
     # A kept base has its own generator beside it, and new tokens in its embeddings.
     kept = origin["folder"] is not None
@@ -92,7 +95,9 @@ def load_before(run: RunFolder, after: Way, before: Way | None = None) -> Any:
             keep_dtype=_keeps_dtype(run),
         ).model
     except ModelError as error:
-        raise CheckpointError(f"the model that {run.path} started from cannot be loaded: {error}") from error
+        raise CheckpointError(
+            f"the model that {run.path} started from cannot be loaded: {error}\nPut it back, or {_OTHERWISE}"
+        ) from error
 
 
 def load_after(run: RunFolder, way: Way) -> Any:

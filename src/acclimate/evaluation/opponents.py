@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from transformers import PreTrainedTokenizerBase
 from acclimate.artifacts import find_manifest
 from acclimate.errors import ModelError
 from acclimate.evaluation.models import Way, claims, load_before, own_way, way_before
-from acclimate.models.loading import load_model
+from acclimate.models.families import family
+from acclimate.models.loading import load_model, model_config
 from acclimate.models.settings import ModelSettings
 from acclimate.tokens.tokenizers import load_tokenizer
-from acclimate.training.run_folder import RunFolder
+from acclimate.training.run_folder import KIND as RUN
+from acclimate.training.run_folder import RunFolder, open_run
 
 # How a tokenizer fills rows up and cuts them off says nothing of how it cuts texts.
 _NOT_OF_TEXTS = ("padding", "truncation")
@@ -56,12 +58,46 @@ def other_model(run: RunFolder, after: Way, name: str) -> Opponent:
     """Another model: a run, a model's folder or a hub id.
 
     Raises:
-        ModelError: there is no such model, it cannot be asked by the run's objective, or (when it is loaded) it has no
-            head for it.
+        CheckpointError: it is a run that is not finished.
+        ModelError: there is no such model, it is the run itself, it cannot be asked by the run's objective, or (when it
+            is loaded) it has no head for it.
     """
+    manifest = _manifest_of(run, name)
     tokenizer = load_tokenizer(name)
-    way = None if cut_alike(tokenizer, after.tokenizer) else own_way(run, tokenizer)
-    return Opponent(name, way, lambda: _load(name, way or after), True, _seen(run, name), name)
+    _check_family(run, name)
+    way = None if cut_alike(tokenizer, after.tokenizer) else _way_of(run, name, tokenizer)
+    return Opponent(name, way, lambda: _load(name, way or after), True, _notes(run, name, manifest), name)
+
+
+def _manifest_of(run: RunFolder, name: str) -> Mapping[str, Any]:
+    """The manifest of a finished run; an empty one of other models."""
+    if not name.strip():
+        raise ModelError("`against` is empty; name a run, a model's folder or a hub id")
+    folder = Path(name)
+    if not folder.is_dir():
+        return {}
+    if folder.samefile(run.path):
+        raise ModelError(f"{name} is the run itself; name another run or model to compare it with")
+    return open_run(folder).manifest if find_manifest(folder, RUN) is not None else {}
+
+
+def _check_family(run: RunFolder, name: str) -> None:
+    """Refuse a model that reads texts in another way than the run's: its head may fit, but its figures mean nothing."""
+    theirs, own = family(model_config(ModelSettings(name=name))), run.manifest["objective"]["family"]
+    if theirs != own:
+        raise ModelError(
+            f"the model in {name} is of the family `{theirs}`, that of {run.path} of `{own}`: it cannot be asked by "
+            f"`{run.manifest['objective']['name']}`; name a model of the family `{own}`"
+        )
+
+
+def _way_of(run: RunFolder, name: str, tokenizer: PreTrainedTokenizerBase) -> Way:
+    try:
+        return own_way(run, tokenizer)
+    except ModelError as error:
+        raise ModelError(
+            f"{name} cannot be compared with {run.path} by `{run.manifest['objective']['name']}`: {error}"
+        ) from error
 
 
 def _load(name: str, way: Way) -> Any:
@@ -74,13 +110,15 @@ def _load(name: str, way: Way) -> Any:
     return loaded.model
 
 
-def _seen(run: RunFolder, name: str) -> tuple[str, ...]:
-    """A note where the other model may have been trained on what is held out here."""
-    manifest = find_manifest(Path(name), "run") if Path(name).is_dir() else None
-    corpus = (manifest or {}).get("corpus") or {}
-    if corpus.get("fingerprint") == run.manifest["corpus"]["fingerprint"]:
-        return ()
-    return (f"whether {name} was trained on what is held out here is not known",)
+def _notes(run: RunFolder, name: str, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where the other model may have been trained on what is held out here, or was by another objective."""
+    notes = []
+    own, theirs = run.manifest["objective"]["name"], (manifest.get("objective") or {}).get("name")
+    if theirs not in (None, own):
+        notes.append(f"{name} was trained by `{theirs}`, and is asked by `{own}` here")
+    if (manifest.get("corpus") or {}).get("fingerprint") != run.manifest["corpus"]["fingerprint"]:
+        notes.append(f"whether {name} was trained on what is held out here is not known")
+    return tuple(notes)
 
 
 def cut_alike(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:

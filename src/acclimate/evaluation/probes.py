@@ -63,12 +63,13 @@ def read_probes(paths: str | Path | Iterable[str | Path], *, mask: str | None = 
 
     Raises:
         SourceError: a file cannot be read.
-        DataError: lines that are no probes; all of them, with file, line and how to mend it.
+        DataError: lines that are no probes; all of them, with file, line and how to mend it. Or there are none at all.
     """
     names = sorted({*MASKS, *([mask] if mask else [])}, key=len, reverse=True)
     blank = re.compile("|".join([*map(re.escape, names), _SENTINEL]))
     questions, problems = [], []
-    for path in [Path(paths)] if isinstance(paths, (str, Path)) else map(Path, paths):
+    files = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+    for path in files:
         for source, line in _lines(path):
             try:
                 questions.append(_question(*_PARSERS[path.suffix == ".jsonl"](line), source, blank))
@@ -76,15 +77,26 @@ def read_probes(paths: str | Path | Iterable[str | Path], *, mask: str | None = 
                 problems.append(f"{source}: {error}")
     if problems:
         raise DataError("\n  - ".join(["probes that cannot be asked:", *problems]))
+    if not questions:
+        raise DataError(
+            f"there is no probe in {', '.join(map(str, files))}: write a sentence a line, with {BLANK} where the "
+            "answer belongs"
+        )
     return questions
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
     """The lines that are neither empty nor a comment, each with where it is from."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"the probes in {path} cannot be read: {error}") from error
+        # Line feeds alone part lines (CR LF is read as one): other breaks may stand within a sentence.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise SourceError(
+            f"the probes in {path} cannot be read: {error}\n"
+            "A relative path is looked for from the folder that you are in"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise SourceError(f"the probes in {path} cannot be read: {error}; save the file as UTF-8") from error
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith("#"):
             yield f"{path.name}:{number}", line

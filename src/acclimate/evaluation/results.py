@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -135,6 +136,8 @@ class TextComparison:
         unit: "document" or "row".
         pseudo_log_likelihood: of masked models only.
         breakdown: of the headline.
+        trained_on: which share of the text the run was trained on.
+        sampled_from: how many documents are held out, where `max_tokens` left some of them out.
     """
 
     parts: Mapping[str, PartComparison]
@@ -143,6 +146,8 @@ class TextComparison:
     unit: str
     pseudo_log_likelihood: PseudoLogLikelihood | None = None
     breakdown: Breakdown = field(default_factory=Breakdown)
+    trained_on: float = 0.0
+    sampled_from: int | None = None
 
     @property
     def headline(self) -> PartComparison:
@@ -172,6 +177,8 @@ class TextComparison:
             "unit": self.unit,
             "pseudo_log_likelihood": _json(self.pseudo_log_likelihood),
             "breakdown": self.breakdown.to_json(),
+            **({"trained_on": self.trained_on} if self.trained_on else {}),
+            **({"sampled_from": self.sampled_from} if self.sampled_from else {}),
         }
 
 
@@ -377,7 +384,8 @@ class Evaluation:
     file: str = "evaluation.json"
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        """As plain data; what is no number (a model whose training diverged) is null, as JSON has it."""
+        figures = {
             "version": VERSION,
             "run": self.run,
             "objective": self.objective,
@@ -393,6 +401,16 @@ class Evaluation:
             "passages": {name: _all(self.passages.get(name, ())) for name in ("domain", "general")},
             "verdict": _json(self.verdict),
         }
+        return {name: _finite(value) for name, value in figures.items()}
+
+
+def _finite(value: Any) -> Any:
+    """Plain data with None for numbers that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _json(value: SupportsJson | None) -> dict[str, Any] | None:

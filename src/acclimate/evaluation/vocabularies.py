@@ -7,9 +7,10 @@ bytes of UTF-8. Documents are what the bootstrap draws, as everywhere.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +107,7 @@ def window_questions(
     the model before and to the one after."""
     texts: list[tuple[Encoded, tuple[tuple[int, int], ...]]] = []
     asked: tuple[list[WindowQuestion], list[WindowQuestion]] = ([], [])
-    for window in windows:
+    for window in itertools.chain.from_iterable(_with_room(window, (before, after)) for window in windows):
         words = window.words
         for _ in range(2):  # what one of them cannot be asked for is seen by both
             made = [_question(window, words, reading) for reading in (before, after)]
@@ -120,14 +121,39 @@ def window_questions(
     return texts, *asked
 
 
+def _with_room(window: WordWindow, readings: Sequence[Reading]) -> Iterator[WordWindow]:
+    """A stretch, or smaller ones of its words, for which each model has room: by one tokenizer it may have many times
+    the tokens that it has by another."""
+    if all(_fits(*_tokens_of(window, reading), reading) for reading in readings):
+        yield window
+    elif len(window.words) > 1:
+        half = len(window.words) // 2
+        middle = window.words[half][0]
+        yield from _with_room(replace(window, end=middle, words=window.words[:half]), readings)
+        yield from _with_room(replace(window, start=middle, words=window.words[half:]), readings)
+    elif (window.start, window.end) != window.words[0]:
+        # The nearer half of what stands on both sides.
+        (first, last), start, end = window.words[0], window.start, window.end
+        yield from _with_room(replace(window, start=(start + first + 1) // 2, end=(last + end) // 2), readings)
+
+
+def _tokens_of(window: WordWindow, reading: Reading) -> tuple[int, int]:
+    encoded = reading.units[window.unit]
+    first = int(np.searchsorted(encoded.ends, window.start, side="right"))
+    return first, int(np.searchsorted(encoded.starts, window.end, side="left"))
+
+
+def _fits(first: int, end: int, reading: Reading) -> bool:
+    return end - first <= reading.objective.max_length - len(reading.objective.frame)
+
+
 def _question(
     window: WordWindow, words: Sequence[tuple[int, int]], reading: Reading
 ) -> tuple[dict[tuple[int, int], NDArray[np.int64]], Fields | None]:
     """The places of the words that can be asked for, and the question."""
     encoded = reading.units[window.unit]
-    first = int(np.searchsorted(encoded.ends, window.start, side="right"))
-    end = int(np.searchsorted(encoded.starts, window.end, side="left"))
-    if end <= first or end - first > reading.objective.max_length - len(reading.objective.frame):
+    first, end = _tokens_of(window, reading)
+    if end <= first or not _fits(first, end, reading):
         return {}, None
     places = {word: np.arange(*tokens) - first for word in words if (tokens := encoded.tokens_of(*word)) is not None}
     if not places:

@@ -98,6 +98,10 @@ REASONS: dict[str, dict[Lang, str]] = {
         "en": "the interval was drawn from rows, which may share documents, so that it is too narrow to claim by",
         "zh": "区间是按行抽样得到的，不同的行可能来自同一篇文档，区间偏窄，不足以下结论",
     },
+    "trained_on": {
+        "en": "a part of this text was trained on, so that it cannot tell what was forgotten",
+        "zh": "这批文本有一部分参与过训练，无法据此判断遗忘了多少",
+    },
     "not_a_number": {
         "en": "a loss is no number",
         "zh": "有损失不是有效数字（NaN 或无穷大）",
@@ -235,12 +239,20 @@ ADVICE: dict[str, dict[Lang, Segments]] = {
         "en": (
             "Held-out documents: {units:.0f}",
             "Fewer than 5 documents are held out, so that {rows:.0f} rows were drawn instead",
-            "; an honest interval wants 20 or more: give more documents, or raise `corpus.held_out`.",
+            "Of {sampled_from:.0f} held-out documents only a few were scored",
+            "; an honest interval wants 20 or more: ",
+            "!sampled_from|give more documents, or raise `corpus.held_out`",
+            "raise `evaluation.max_tokens` (it left out some of {sampled_from:.0f})",
+            ".",
         ),
         "zh": (
             "留出的文档只有 {units:.0f} 篇",
             "留出的文档不到 5 篇，只好改为抽取 {rows:.0f} 行",
-            "；可信的区间需要 20 篇以上：请增加文档，或调高 `corpus.held_out`。",
+            "留出的 {sampled_from:.0f} 篇文档只评估了少数几篇",
+            "；可信的区间需要 20 篇以上：",
+            "!sampled_from|请增加文档，或调高 `corpus.held_out`",
+            "请调高 `evaluation.max_tokens`（{sampled_from:.0f} 篇中有一些因此没有评估）",
+            "。",
         ),
     },
     "head_not_warmed_up": {

@@ -43,7 +43,7 @@ from acclimate.progress import Listener, Silent
 from acclimate.scoring.held_out import MASK_SEED
 from acclimate.tokens.cache import corpus_tokens
 from acclimate.tokens.tokenizers import load_tokenizer
-from acclimate.training.run_folder import open_run
+from acclimate.training.run_folder import corpus_folder, open_run
 from acclimate.training.stream import ExampleDataset, Order, ReplayDataset
 
 
@@ -153,7 +153,7 @@ def inspect_run(run: str | Path, *, rows: int = 1, listener: Listener | None = N
     """
     opened = open_run(run)
     manifest = opened.manifest
-    corpus = open_corpus(manifest["corpus"]["path"])
+    corpus = open_corpus(corpus_folder(opened.path, manifest))
     if corpus.fingerprint != manifest["corpus"]["fingerprint"]:
         raise DataError(f"the corpus in {corpus.folder} has changed since {run} was trained on it")
     recipe, trained = make_recipe(manifest["recipe"], where=f"the recipe of {run}"), manifest["objective"]

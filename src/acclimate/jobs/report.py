@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acclimate.artifacts import write_text
-from acclimate.errors import AcclimateError
+from acclimate.errors import AcclimateError, ArtifactError, RecipeError
 from acclimate.evaluation.settings import GeneralSettings
 from acclimate.jobs.inspect_batch import InspectedRow, Inspection, inspect_run
 from acclimate.jobs.model_results import refresh_card
@@ -48,11 +48,14 @@ def report(
 
     Raises:
         CheckpointError: the run is not finished.
-        RecipeError: a language that there are no words in.
+        RecipeError: a language that there are no words in, or a folder where a file should be written.
     """
     listener = listener or Silent()
     Words(lang)
     opened = open_run(run)
+    target = Path(output) if output is not None else opened.path / FILE
+    if target.is_dir():
+        raise RecipeError(f"the report is one file, and {target} is a folder; name a file, such as {target / FILE}")
     batch, missing = None, {}
     try:
         batch = batch_of(inspect_run(opened.path, rows=ROWS, listener=listener), SHOWN)
@@ -61,12 +64,17 @@ def report(
     facts = read_facts(
         opened.path, opened.manifest, batch=batch, missing=missing, changed=changed_settings(opened.manifest)
     )
-    target = Path(output) if output is not None else opened.path / FILE
     page = render_page(facts, lang)
     # The same run gives the same page: what is there already is left alone.
     if not target.is_file() or target.read_bytes() != page.encode():
         write_text(target, page)
-    if not refresh_card(opened.path / CARD, facts):
+    try:
+        refreshed = refresh_card(opened.path / CARD, facts)
+    except (ArtifactError, UnicodeDecodeError) as error:
+        # The report is there all the same, as of a run that lies where only others may write.
+        listener.message(f"{opened.path / CARD} is left as it is: {error}")
+        return target
+    if not refreshed:
         listener.message(
             f"{opened.path / CARD} has no marks for an evaluation's figures (an older version wrote it, or they were "
             "removed) and is left as it is"

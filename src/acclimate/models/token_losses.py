@@ -91,7 +91,8 @@ def label_ranks(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor
     own_N1 = logits_NV.gather(1, labels_N1)
     # Compared into numbers, which are summed five times as fast as truth values.
     compared_NV = torch.empty_like(logits_NV, dtype=torch.float32)
-    ranks_N = torch.gt(logits_NV, own_N1, out=compared_NV).sum(1).long()
+    # What is no number is likelier than any, so that a model that broke down is right nowhere.
+    ranks_N = logits_NV.shape[1] - torch.le(logits_NV, own_N1, out=compared_NV).sum(1).long()
     if bool((torch.eq(logits_NV, own_N1, out=compared_NV).sum(1) > 1).any()):
         ids_V = torch.arange(logits_NV.shape[1], device=logits_NV.device)
         ranks_N += ((logits_NV == own_N1) & (ids_V < labels_N1)).sum(1)

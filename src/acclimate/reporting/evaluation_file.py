@@ -5,9 +5,10 @@ Keys that are not known are passed over, so that a report of an older version ca
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 # The form of the file that has a verdict, terms and passages.
 VERSION = 2
@@ -25,13 +26,24 @@ class Difference(_Data):
     high: float
 
 
+def _known(value: Any) -> Any:
+    """None for a difference with a number that is none."""
+    numbers = [value.get(name) for name in ("mean", "low", "high")] if isinstance(value, dict) else []
+    broken = any(number is None or (isinstance(number, float) and not math.isfinite(number)) for number in numbers)
+    return None if broken else value
+
+
+# A difference of which all numbers are known.
+Known = Annotated[Difference | None, BeforeValidator(_known)]
+
+
 class Part(_Data):
     """A part of an objective: measures by name."""
 
     before: dict[str, float | None] = {}
     after: dict[str, float | None] = {}
-    difference: Difference | None = None
-    bits_per_byte_difference: Difference | None = None
+    difference: Known = None
+    bits_per_byte_difference: Known = None
     targets: int | None = None
 
 
@@ -43,7 +55,7 @@ class Group(_Data):
     units: int | None = None
     before: float | None = None
     after: float | None = None
-    difference: Difference | None = None
+    difference: Known = None
 
 
 class Breakdown(_Data):
@@ -57,7 +69,7 @@ class PseudoLogLikelihood(_Data):
 
     before: float | None = None
     after: float | None = None
-    difference: Difference | None = None
+    difference: Known = None
     tokens: int | None = None
     units: int | None = None
 
@@ -90,7 +102,7 @@ class Terms(_Data):
     asked: int | None = None
     before: float | None = None
     after: float | None = None
-    difference: Difference | None = None
+    difference: Known = None
     mean_pieces: float | None = None
     general_pieces: float | None = None
 
@@ -114,6 +126,7 @@ class Probe(_Data):
     expected: list[str] | None = None
     blanks: list[Blank] = []
     why: str | None = None
+    note: str | None = None
 
 
 class Continuation(_Data):
@@ -141,7 +154,7 @@ class Judgement(_Data):
     measure: str | None = None
     before: float | None = None
     after: float | None = None
-    difference: Difference | None = None
+    difference: Known = None
     relative: float | None = None
     reasons: list[str] = []
 

@@ -12,6 +12,7 @@ from acclimate.artifacts import find_manifest, read_json
 from acclimate.corpus.folder import KIND as CORPUS
 from acclimate.errors import AcclimateError
 from acclimate.reporting.evaluation_file import EvaluationFile, read_evaluation
+from acclimate.training.run_folder import corpus_folder
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def read_facts(
         recipe=_text(folder / "recipe.yaml"),
         evaluation=evaluation,
         verdict=verdict,
-        corpus=_corpus(manifest),
+        corpus=_corpus(folder, manifest),
         batch=batch,
         missing=missing or {},
         changed=changed,
@@ -168,13 +169,13 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _corpus(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _corpus(folder: Path, manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The manifest of the corpus that the run was trained on, if it is still there and still that one."""
     named = manifest.get("corpus")
     if not isinstance(named, Mapping):
         return None
     try:
-        found = find_manifest(str(named.get("path")), CORPUS)
-    except (AcclimateError, OSError):
+        found = find_manifest(corpus_folder(folder, manifest), CORPUS)
+    except (AcclimateError, OSError, KeyError, TypeError):
         return None
     return found if found is not None and found.get("fingerprint") == named.get("fingerprint") else None

@@ -139,7 +139,10 @@ class _TokenAsker:
         inputs = {"input_ids": torch.tensor([list(ids)], device=device), **options}
         with torch.inference_mode():
             logits_NV = logits_at(self.model, inputs, torch.tensor(positions, device=device))
-            return logits_NV.float().log_softmax(-1)
+            said_NV = logits_NV.float().log_softmax(-1)
+        if bool(said_NV.isnan().any()):
+            raise DataError("the model's answer is no number (NaN): its training diverged")
+        return said_NV
 
     def _answer(self, said_KV: torch.Tensor, targets: Sequence[int] | None, guessed_KV: torch.Tensor) -> Answer:
         guesses = [

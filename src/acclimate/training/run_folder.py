@@ -140,6 +140,12 @@ def open_run(path: str | Path) -> RunFolder:
     return run
 
 
+def corpus_folder(run: Path, manifest: Mapping[str, Any]) -> Path:
+    """Where a run's corpus is: as its manifest says, or within the run's folder, where that was moved with it."""
+    named, own = Path(manifest["corpus"]["path"]), run / "corpus"
+    return own if own.is_dir() and not named.exists() else named
+
+
 def write_evaluation(run: RunFolder, figures: Mapping[str, Any], file: str = "evaluation.json") -> None:
     """Keep the figures of an evaluation with the run."""
     write_json(run.path / "evaluation" / file, figures)

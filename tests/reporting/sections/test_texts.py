@@ -36,6 +36,12 @@ def test_masks_filled_side_by_side() -> None:
     assert "install" in root.all("div", "probe")[-1].text() and "make" in root.all("div", "probe")[-1].text()
 
 
+def test_a_probe_that_was_not_asked_says_why() -> None:
+    probe = {**EVALUATION["probes"][0], "note": "a text of 900 tokens is longer than the model's 512 positions"}
+    root = parse(str(examples.render(facts(evaluation=evaluation(probes=[probe])), WORDS)))
+    assert "longer than the model's 512 positions" in root.all("div", "probe")[0].text()
+
+
 def test_many_probes_are_folded_and_cut() -> None:
     many = evaluation(probes=[EVALUATION["probes"][0]] * 100, examples=[], continuations=[])
     root = parse(str(examples.render(facts(evaluation=many), WORDS)))

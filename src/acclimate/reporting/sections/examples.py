@@ -62,6 +62,8 @@ def _probe(probe: Probe, words: Words) -> Markup:
     return tag(
         "div",
         tag("p", _text(probe.text), class_="quote"),
+        # In English, as the evaluation's other notes.
+        tag("p", shortened(probe.note, LONGEST_TEXT), class_="quiet", lang="en") if probe.note else None,
         *(_blank(blank, number, len(blanks), words) for number, blank in enumerate(blanks, start=1)),
         _source(probe.source, words.get(f"why_{probe.why}") if probe.why else None),
         class_="probe",

@@ -40,8 +40,8 @@ class ForestRow:
 
 def scale_of(rows: Sequence[ForestRow], start: float, end: float) -> Scale:
     """From the lowest to the highest end of an interval, zero included, with a twentieth of room on both sides."""
-    low = min(0.0, *(row.low for row in rows))
-    high = max(0.0, *(row.high for row in rows))
+    low = min([0.0, *(row.low for row in rows)])
+    high = max([0.0, *(row.high for row in rows)])
     room = (high - low) / 20 or 1.0
     return Scale(low - room, high + room, start, end)
 
