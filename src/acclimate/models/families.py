@@ -23,6 +23,8 @@ from transformers.models.auto.modeling_auto import (
 from acclimate.errors import ModelError
 from acclimate.hub import local_files_only, reaching_hub
 
+TRANSFORMERS = Version(transformers.__version__)
+
 Family = Literal["encoder", "decoder", "encoder-decoder"]
 
 
@@ -178,7 +180,7 @@ def packs(config: PreTrainedConfig) -> bool:
     packing = PACKING.get(config.model_type)
     if packing is None or any(getattr(config, name, None) for name in packing.unless):
         return False
-    return packing.since is None or Version(transformers.__version__) >= Version(packing.since)
+    return packing.since is None or Version(packing.since) <= TRANSFORMERS
 
 
 def sees_padding(config: PreTrainedConfig) -> bool:
