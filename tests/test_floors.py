@@ -16,7 +16,7 @@ ROOT = Path(acclimate.__file__).parent
 
 # Floor by package or module below `acclimate`. Those of one floor do not import each other, but for floor 0.
 FLOORS = {
-    **dict.fromkeys(("errors", "artifacts", "recipe", "hub", "progress", "randomness", "hardware"), 0),
+    **dict.fromkeys(("errors", "artifacts", "recipe", "hub", "progress", "randomness", "hardware", "ranks"), 0),
     "corpus": 1,
     "tokens": 2,
     **dict.fromkeys(("objectives", "models"), 3),

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from acclimate.inference.judge_pair import Verdict, judge_pair, load_pair_judge
     from acclimate.inference.score import Scores, load_scorer, score
     from acclimate.interop.collator import MaskingCollator
-    from acclimate.interop.examples import Examples, examples_for, prepare
+    from acclimate.interop.examples import Examples, prepare
+    from acclimate.interop.making import examples_for
     from acclimate.interop.trainer import ObjectiveTrainerMixin
     from acclimate.jobs.demo import demo
     from acclimate.jobs.inspect_batch import Inspection, count_exposure, inspect_batch
@@ -61,7 +62,7 @@ _HOMES = {
     "load_scorer": "acclimate.inference.score",
     "MaskingCollator": "acclimate.interop.collator",
     "Examples": "acclimate.interop.examples",
-    "examples_for": "acclimate.interop.examples",
+    "examples_for": "acclimate.interop.making",
     "prepare": "acclimate.interop.examples",
     "ObjectiveTrainerMixin": "acclimate.interop.trainer",
     "demo": "acclimate.jobs.demo",

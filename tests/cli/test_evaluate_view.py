@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from acclimate.cli.evaluate import print_evaluation
-from acclimate.evaluation.results import Blank, Evaluation, Guess, Probe
+from acclimate.evaluation.asked import Blank, Guess, Probe
+from acclimate.evaluation.results import Evaluation
 
 
 def test_probes_tell_where_the_expected_answer_stands(capsys: pytest.CaptureFixture[str]) -> None:

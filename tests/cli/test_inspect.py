@@ -21,7 +21,8 @@ from acclimate.jobs.inspect_batch import InspectedRow, Inspection
 from acclimate.objectives import OBJECTIVES
 from acclimate.objectives.exposure import Exposure
 from acclimate.objectives.inspection import Piece, Token
-from tests.objectives.tiny import CLS, MASK, PAD, SEP, corpus_folder
+from tests.objectives.test_marking import ROW
+from tests.objectives.tiny import MASK, PAD, corpus_folder
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -59,16 +60,6 @@ def recipe(tiny_bert: Path, tmp_path: Path) -> Path:
 
 def row(**changes: Any) -> InspectedRow:
     """`[CLS] a [MASK] d [SEP]`, and more, drawn by hand."""
-    tokens = (
-        Token(CLS, "[CLS]", "[CLS]", "special", 0, -1),
-        Token(5, "a", "a", "text", 0, 0),
-        Token(MASK, "[MASK]", "[MASK]", "text", 0, 1, 6, "b", " b", "mask"),
-        Token(MASK, "[MASK]", "[MASK]", "text", 0, 2, 7, "##c", "c", "mask"),
-        Token(9, "x", "x", "text", 0, 3, 8, "d", " d", "random"),
-        Token(10, "e", " e", "text", 0, 4, 10, "e", " e", "kept"),
-        Token(11, "\n", "\n", "joint", 0, 5),
-        Token(SEP, "[SEP]", "[SEP]", "special", 0, -1),
-    )
     values: dict[str, Any] = {
         "key": 3,
         "epoch": 0,
@@ -76,7 +67,7 @@ def row(**changes: Any) -> InspectedRow:
         "num_tokens": 8,
         "num_padding": 2,
         "pieces": (Piece("0", 0, 6, ("page",)),),
-        "sides": {"row": tokens},
+        "sides": {"row": ROW},
         "verdicts": {},
         **changes,
     }

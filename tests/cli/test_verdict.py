@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from acclimate.cli.evaluate import print_evaluation
+from acclimate.evaluation.asked import Blank, Probe
 from acclimate.evaluation.curve import Curve, RunRecord
-from acclimate.evaluation.results import Blank, Evaluation, PartComparison, Probe, TextComparison
+from acclimate.evaluation.results import Evaluation, PartComparison, TextComparison
 from acclimate.evaluation.verdict import judge
 from acclimate.scoring.bootstrap import Difference
 from tests.evaluation.cases import evaluation, manifest

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast, TrainerCallback, TrainingArguments
 
-from acclimate.interop.examples import Examples, examples_for
+from acclimate.interop.examples import Examples
+from acclimate.interop.making import examples_for
 from acclimate.models.families import family
 from acclimate.models.loading import load_model
 from acclimate.models.settings import ModelSettings

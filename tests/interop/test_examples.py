@@ -16,7 +16,8 @@ from transformers import BertForPreTraining, BertModel, Trainer
 import acclimate
 from acclimate.corpus import Document
 from acclimate.errors import DataError, ModelError, RecipeError
-from acclimate.interop.examples import Examples, examples_for, prepare
+from acclimate.interop.examples import Examples, prepare
+from acclimate.interop.making import examples_for
 from acclimate.training.stream import StreamSampler, keys
 from tests.interop.cases import arguments, some_texts, tiny, tokenizer_of
 from tests.models.tiny import tiny_model

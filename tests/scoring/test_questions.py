@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from acclimate.models import token_losses
 from acclimate.models.loading import prepare_for_packs
 from acclimate.models.sparse_head import predict_at_positions
-from acclimate.objectives import predictions, resolve_objective
+from acclimate.objectives import resolve_objective
 from acclimate.objectives.base import Objective
+from acclimate.ranks import label_ranks
 from acclimate.scoring.questions import ask, asked_places, question
 from tests.objectives.tiny import MASK, bert, vocabulary
 
@@ -23,17 +24,15 @@ def test_a_rank_is_the_place_among_the_sorted_logits(rows: list[list[int]], data
     labels = data.draw(st.lists(st.integers(0, 5), min_size=len(rows), max_size=len(rows)))
     order = np.argsort(-np.array(rows), axis=1, kind="stable")
     expected = [int(np.flatnonzero(order[row] == label)[0]) for row, label in enumerate(labels)]
-    for ranks in (predictions.label_ranks, token_losses.label_ranks):
-        found = ranks(torch.tensor(rows, dtype=torch.float32), torch.tensor(labels))
-        assert found.tolist() == expected
+    found = label_ranks(torch.tensor(rows, dtype=torch.float32), torch.tensor(labels))
+    assert found.tolist() == expected
 
 
 def test_what_is_no_number_is_never_right() -> None:
     # Nothing is above NaN; a model whose training diverged would be right everywhere.
     nan = float("nan")
     logits = torch.tensor([[nan] * 4, [0.0, nan, 2.0, 1.0], [0.0, 3.0, 2.0, 1.0]])
-    for ranks in (predictions.label_ranks, token_losses.label_ranks):
-        assert ranks(logits, torch.tensor([0, 2, 1])).tolist() == [4, 1, 0]
+    assert label_ranks(logits, torch.tensor([0, 2, 1])).tolist() == [4, 1, 0]
 
 
 def test_ranks_are_for_scoring_only() -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from acclimate.evaluation.results import Evaluation, PartComparison, Probe, Term, TermsComparison, TextComparison
+    from acclimate.evaluation.asked import Probe, Term, TermsComparison
+    from acclimate.evaluation.results import Evaluation, PartComparison, TextComparison
     from acclimate.scoring.bootstrap import Difference
 
 # Terms that are shown of those gained and of those lost; groups of documents likewise.

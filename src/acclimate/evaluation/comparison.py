@@ -6,21 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from acclimate.evaluation.asked import Passage, Probe, TermsComparison
 from acclimate.evaluation.breakdown import break_down
 from acclimate.evaluation.examples import Asked, choose_examples
 from acclimate.evaluation.extras import ExtraAnswers
 from acclimate.evaluation.models import Way
 from acclimate.evaluation.passages import compare_passages
 from acclimate.evaluation.plan import RANDOM, TERMS, Answers, Plan, Words
-from acclimate.evaluation.results import (
-    Breakdown,
-    PartComparison,
-    Passage,
-    Probe,
-    PseudoLogLikelihood,
-    TermsComparison,
-    TextComparison,
-)
+from acclimate.evaluation.results import Breakdown, PartComparison, PseudoLogLikelihood, TextComparison
 from acclimate.evaluation.sentences import compare_sentences
 from acclimate.evaluation.settings import EvaluationSettings
 from acclimate.evaluation.term_questions import Hit, compare_terms

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 from acclimate.artifacts import fingerprint
 from acclimate.corpus import Document
 from acclimate.errors import DataError
-from acclimate.evaluation.results import Continuation
+from acclimate.evaluation.asked import Continuation
 from acclimate.models.directed import direct, way_of_seeing
 from acclimate.models.families import Family, family
 from acclimate.objectives.base import Objective

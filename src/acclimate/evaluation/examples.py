@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from acclimate.evaluation.results import Blank, Guess, Probe
+from acclimate.evaluation.asked import Blank, Guess, Probe
 from acclimate.evaluation.term_questions import Occurrence, TermQuestion, term_question
 from acclimate.evaluation.units import Reading
 from acclimate.randomness import Purpose, generator

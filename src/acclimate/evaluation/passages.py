@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from acclimate.evaluation.results import Passage, PassageToken
+from acclimate.evaluation.asked import Passage, PassageToken
 from acclimate.evaluation.sentences import word_by_word
 from acclimate.evaluation.units import Encoded, Reading
 from acclimate.objectives.base import Fields, Objective

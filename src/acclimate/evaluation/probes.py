@@ -17,7 +17,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from acclimate.errors import AcclimateError, DataError, ModelError, SourceError
-from acclimate.evaluation.results import Blank, Guess, Probe
+from acclimate.evaluation.asked import Blank, Guess, Probe
 from acclimate.models.directed import direct, way_of_seeing
 from acclimate.models.families import family
 from acclimate.objectives.base import Objective

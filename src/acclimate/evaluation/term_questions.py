@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from acclimate.evaluation.asked import Term, TermsComparison
 from acclimate.evaluation.breakdown import FEWEST_UNITS
-from acclimate.evaluation.results import Term, TermsComparison
 from acclimate.evaluation.terms import FoundTerm, Vocabulary, Words, occurrences, read_words
 from acclimate.evaluation.units import Encoded, Reading
 from acclimate.objectives.base import Fields

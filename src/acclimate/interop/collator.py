@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from acclimate.errors import DataError, ModelError
-from acclimate.interop.examples import checked_objective
 from acclimate.interop.loss import loss_of_outputs
+from acclimate.interop.making import checked_objective
 from acclimate.interop.surface import Surface
 from acclimate.objectives.base import IGNORE, PADDING_SEGMENT, Batch, Objective, pad
 from acclimate.objectives.rows import NO_PLACE, Row, Rows

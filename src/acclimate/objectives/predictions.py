@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from acclimate.objectives.base import HEAD_POSITIONS, IGNORE, PADDING_SEGMENT, TEXT_BOUNDS, Batch
+from acclimate.ranks import label_ranks
 
 
 @dataclass(frozen=True)
@@ -99,21 +100,6 @@ def token_scores(
     ranks_N = None if torch.is_grad_enabled() else label_ranks(logits_NV, labels_N)
     correct_N = None if ranks_N is None else ranks_N.eq(0)
     return _scores_at(positions_N + shift, batch, segments, losses_N, correct_N, losses_N.sum(), ranks_N)
-
-
-def label_ranks(logits_NV: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
-    """[N] how many tokens are likelier than each label: 0 where it is the model's first guess. Of equal ones the one
-    with the lower id comes first, as for `argmax`. (`acclimate.models.token_losses` has the same for a sparse head.)"""
-    labels_N1 = labels_N[:, None]
-    own_N1 = logits_NV.gather(1, labels_N1)
-    # Compared into numbers, which are summed five times as fast as truth values.
-    compared_NV = torch.empty_like(logits_NV, dtype=torch.float32)
-    # What is no number is likelier than any, so that a model that broke down is right nowhere.
-    ranks_N = logits_NV.shape[1] - torch.le(logits_NV, own_N1, out=compared_NV).sum(1).long()
-    if bool((torch.eq(logits_NV, own_N1, out=compared_NV).sum(1) > 1).any()):
-        ids_V = torch.arange(logits_NV.shape[1], device=logits_NV.device)
-        ranks_N += ((logits_NV == own_N1) & (ids_V < labels_N1)).sum(1)
-    return ranks_N
 
 
 def head_positions(batch: Batch, shift: int = 0) -> torch.Tensor:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from acclimate.models.generators import GeneratorAndDiscriminator
 from acclimate.objectives.base import IGNORE, LABEL_PLACES, Batch, Fields, Objective
 from acclimate.objectives.mlm import MaskedLanguageModeling
-from acclimate.objectives.predictions import head_positions, label_ranks, model_inputs, takes_head_positions
+from acclimate.objectives.predictions import head_positions, model_inputs, takes_head_positions
 from acclimate.objectives.rows import Row
 from acclimate.progress import Listener, Progress, Silent
+from acclimate.ranks import label_ranks
 from acclimate.scoring.batches import batches_by_length, one_length_only, token_limit
 
 _SIDES = ("input_ids", "decoder_input_ids")
